@@ -27,11 +27,11 @@ struct loop *loop_new_sim(struct env_sim *sim);
 /* Closes whatever is still open (their closed callbacks run here), drops posted messages that were not run, frees. */
 void loop_free(struct loop *loop);
 
-void loop_run(struct loop *loop);                   /* until loop_stop(); a sim loop: until nothing is left to do */
-void loop_stop(struct loop *loop);                  /* from any thread; loop_run() returns after the current round */
+void loop_run(struct loop *loop); /* until loop_stop(); a sim loop: until nothing is left to do */
+void loop_stop(struct loop *loop); /* from any thread; loop_run() returns after the current round */
 
 struct env *loop_env(struct loop *loop);
-int64_t loop_now_ms(struct loop *loop);             /* monotonic, as of the start of this round: cheap */
+int64_t loop_now_ms(struct loop *loop); /* monotonic, as of the start of this round: cheap */
 bool loop_is_sim(const struct loop *loop);
 
 /* --- timers: part of the owner's memory, no close needed ------------------------------------------------------- */
@@ -41,14 +41,17 @@ struct loop_timer {
     loop_fn *fn;
     void *arg;
     int64_t at_ms;
-    uint64_t order;                                 /* equal times fire in the order they were started */
-    size_t place;                                   /* in the loop's heap + 1; 0 = not running */
+    uint64_t order; /* equal times fire in the order they were started */
+    size_t place; /* in the loop's heap + 1; 0 = not running */
 };
 /* {0} is a stopped timer: loop_timer_stop() on it is fine. */
 void loop_timer_init(struct loop_timer *t, struct loop *loop, loop_fn *fn, void *arg);
-void loop_timer_start(struct loop_timer *t, int64_t after_ms);      /* once; starting a running timer moves it */
-void loop_timer_stop(struct loop_timer *t);                         /* it will not fire; the memory may go at once */
-static inline bool loop_timer_running(const struct loop_timer *t) { return t->place != 0; }
+void loop_timer_start(struct loop_timer *t, int64_t after_ms); /* once; starting a running timer moves it */
+void loop_timer_stop(struct loop_timer *t); /* it will not fire; the memory may go at once */
+static inline bool loop_timer_running(const struct loop_timer *t)
+{
+    return t->place != 0;
+}
 
 /* --- later, elsewhere ------------------------------------------------------------------------------------------- */
 
@@ -61,7 +64,7 @@ struct loop_task {
     loop_fn *fn;
     void *arg;
 };
-void loop_defer(struct loop *loop, struct loop_task *task);         /* already deferred: nothing happens */
+void loop_defer(struct loop *loop, struct loop_task *task); /* already deferred: nothing happens */
 void loop_defer_cancel(struct loop_task *task);
 
 /*
@@ -74,17 +77,17 @@ void loop_work(struct loop *loop, loop_fn *work, loop_fn *done, void *arg);
 struct loop_thread;
 struct loop_thread *loop_thread_new(struct loop *parent, const char *name, struct error *err);
 struct loop *loop_thread_loop(struct loop_thread *t);
-void loop_thread_free(struct loop_thread *t);       /* stops the loop, joins the thread, frees the loop; NULL is fine */
+void loop_thread_free(struct loop_thread *t); /* stops the loop, joins the thread, frees the loop; NULL is fine */
 
 /* --- health ------------------------------------------------------------------------------------------------------ */
 
 struct loop_stats {
-    uint64_t rounds;                                /* times the loop woke up */
-    int64_t busy_us;                                /* total time spent in callbacks */
-    int64_t busy_max_us;                            /* longest single round since the last loop_stats_take() */
-    uint64_t posted;                                /* messages run */
-    size_t timers, streams;                         /* now */
+    uint64_t rounds; /* times the loop woke up */
+    int64_t busy_us; /* total time spent in callbacks */
+    int64_t busy_max_us; /* longest single round since the last loop_stats_take() */
+    uint64_t posted; /* messages run */
+    size_t timers, streams; /* now */
 };
-struct loop_stats loop_stats_take(struct loop *loop);               /* on the loop's thread */
+struct loop_stats loop_stats_take(struct loop *loop); /* on the loop's thread */
 
 #endif

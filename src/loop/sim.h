@@ -16,12 +16,12 @@ size_t loop_sim_run_until_idle(struct loop *loop);
 void loop_sim_advance(struct loop *loop, int64_t ms);
 /* Advance until done(arg) is true or `limit_ms` passed; returns whether it became true. */
 bool loop_sim_run_until(struct loop *loop, bool (*done)(void *arg), void *arg, int64_t limit_ms);
-int64_t loop_sim_next_timer_ms(struct loop *loop);  /* delay to the next timer; -1 without one */
+int64_t loop_sim_next_timer_ms(struct loop *loop); /* delay to the next timer; -1 without one */
 
 /* Faults: every stream between these two addresses stalls (bytes wait) until healed; "" means any address. */
 void loop_sim_cut(struct loop *loop, struct str from, struct str to);
 void loop_sim_heal(struct loop *loop, struct str from, struct str to);
-void loop_sim_set_delay(struct loop *loop, int64_t min_ms, int64_t max_ms);     /* of bytes between stream ends */
+void loop_sim_set_delay(struct loop *loop, int64_t min_ms, int64_t max_ms); /* of bytes between stream ends */
 
 /* Children: the model is told of each spawn and calls loop_sim_child_exited() when it likes. Returns 0 or -1 with err. */
 typedef int sim_spawn(void *arg, struct process *p, const struct process_options *o, struct error *err);

@@ -20,18 +20,18 @@
 struct stream;
 
 struct stream_callbacks {
-    void (*on_open)(struct stream *s, void *arg);                       /* connected; may be NULL */
+    void (*on_open)(struct stream *s, void *arg); /* connected; may be NULL */
     void (*on_read)(struct stream *s, struct str bytes, void *arg);
-    void (*on_eof)(struct stream *s, void *arg);                        /* NULL: the end of reading closes the stream */
-    void (*on_drained)(struct stream *s, void *arg);                    /* the queue is empty again after a false; may be NULL */
-    void (*on_closed)(struct stream *s, const struct error *err, void *arg);    /* err NULL: closed by us or a clean end */
+    void (*on_eof)(struct stream *s, void *arg); /* NULL: the end of reading closes the stream */
+    void (*on_drained)(struct stream *s, void *arg); /* the queue is empty again after a false; may be NULL */
+    void (*on_closed)(struct stream *s, const struct error *err, void *arg); /* err NULL: closed by us or a clean end */
 };
 
 struct stream_options {
-    size_t queue_high_bytes;                        /* stream_write() returns false from here on; 0: 256 KiB */
-    size_t queue_max_bytes;                         /* the stream is closed when more is queued; 0: 64 MiB */
-    int64_t connect_timeout_ms;                     /* 0: 10 s */
-    struct address bind;                            /* local address of a connection; length 0: any */
+    size_t queue_high_bytes; /* stream_write() returns false from here on; 0: 256 KiB */
+    size_t queue_max_bytes; /* the stream is closed when more is queued; 0: 64 MiB */
+    int64_t connect_timeout_ms; /* 0: 10 s */
+    struct address bind; /* local address of a connection; length 0: any */
 };
 
 /* Never returns NULL; failures arrive in on_closed. `options` may be NULL. TCP_NODELAY and keep-alive are set. */
@@ -49,27 +49,28 @@ bool stream_write(struct stream *s, struct str bytes);
 /* Without copying: release(owner) is called exactly once when the bytes are no longer needed (sent or dropped). */
 bool stream_write_owned(struct stream *s, struct str bytes, loop_fn *release, void *owner);
 size_t stream_queued_bytes(const struct stream *s);
-void stream_shutdown(struct stream *s);             /* half close, after the queue */
-void stream_close(struct stream *s);                /* drops the queue; on_closed follows in a later round; twice is fine */
-void stream_close_after_write(struct stream *s, int64_t timeout_ms);    /* send the queue first, at most so long */
-void stream_pause(struct stream *s);                /* stop reading: the kernel's buffer fills and the peer waits */
+void stream_shutdown(struct stream *s); /* half close, after the queue */
+void stream_close(struct stream *s); /* drops the queue; on_closed follows in a later round; twice is fine */
+void stream_close_after_write(struct stream *s, int64_t timeout_ms); /* send the queue first, at most so long */
+void stream_pause(struct stream *s); /* stop reading: the kernel's buffer fills and the peer waits */
 void stream_resume(struct stream *s);
 
 struct loop *stream_loop(const struct stream *s);
 struct address stream_peer(const struct stream *s);
 struct address stream_local(const struct stream *s);
-int stream_fd(const struct stream *s);              /* -1 on a sim loop; for getsockopt (SO_PEERCRED), terminal sizes */
+int stream_fd(const struct stream *s); /* -1 on a sim loop; for getsockopt (SO_PEERCRED), terminal sizes */
 
 struct listener;
 struct listener_callbacks {
-    void (*on_stream)(struct listener *l, struct stream *s, void *arg);     /* call stream_set_callbacks() or stream_close() here */
-    void (*on_closed)(struct listener *l, void *arg);                       /* may be NULL */
+    void (*on_stream)(struct listener *l, struct stream *s,
+                      void *arg); /* call stream_set_callbacks() or stream_close() here */
+    void (*on_closed)(struct listener *l, void *arg); /* may be NULL */
 };
 struct listener_options {
-    int backlog;                                    /* 0: 1024 */
-    bool reuse_port;                                /* SO_REUSEPORT: one listener per loop on one address, kernel balances */
-    bool dual_stack;                                /* "[::]" also accepts IPv4 */
-    mode_t unix_mode;                               /* of a unix socket's file; 0: 0600 */
+    int backlog; /* 0: 1024 */
+    bool reuse_port; /* SO_REUSEPORT: one listener per loop on one address, kernel balances */
+    bool dual_stack; /* "[::]" also accepts IPv4 */
+    mode_t unix_mode; /* of a unix socket's file; 0: 0600 */
     struct stream_options stream;
 };
 /* Port 0 picks one: ask listener_address(). A stale unix socket file is replaced. Errors: ERR_ALREADY_EXISTS in use. */
@@ -79,9 +80,9 @@ struct listener *listener_new(struct loop *loop, const struct address *at, const
 struct listener *listener_wrap(struct loop *loop, int fd, const struct listener_options *options,
                                const struct listener_callbacks *cb, void *arg, struct error *err);
 struct address listener_address(const struct listener *l);
-void listener_pause(struct listener *l);            /* stop accepting: connections wait in the backlog */
+void listener_pause(struct listener *l); /* stop accepting: connections wait in the backlog */
 void listener_resume(struct listener *l);
-void listener_close(struct listener *l);            /* accepted streams stay; NULL is fine */
+void listener_close(struct listener *l); /* accepted streams stay; NULL is fine */
 
 /* Look a name up on a worker (getaddrinfo). addresses are valid during the call; count 0 with err on failure. */
 typedef void loop_resolved(void *arg, const struct address *addresses, size_t count, const struct error *err);
