@@ -2,7 +2,7 @@
  * An arena: memory that dies together, at the end of one request, one reconcile pass or one test.
  *
  * Allocation is a pointer bump; nothing is freed singly. Never returns NULL (see xmalloc); a user that handles
- * outside sizes sets a maximum and checks arena_full() or relies on the parser's own limits.
+ * outside sizes relies on the limits of its parser, or compares used_bytes with a maximum of its own.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H

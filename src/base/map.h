@@ -14,6 +14,7 @@ struct map {
     struct map_entry *entries;      /* in order of insertion, with holes where something was deleted */
     uint32_t *slots;                /* index into entries + 1, 0 = free */
     size_t count;                   /* live entries */
+    size_t first;                   /* no live entry stands before this one */
     size_t used, capacity, slots_count;
 };
 

@@ -55,7 +55,7 @@ ptrdiff_t str_find_last(struct str s, char c);
 
 /* Cut at the first `c`: *ret_head gets what is before it, *rest what is after. False (head = all, rest empty) without one. */
 bool str_cut(struct str *rest, char c, struct str *ret_head);
-/* Take the next part between separators `c` out of *rest; false when *rest is used up. "a,,b" has three parts. */
+/* Take the next part between separators `c` out of *rest; false when *rest is empty. "a,,b" has three parts, "a," one. */
 bool str_next(struct str *rest, char c, struct str *ret_part);
 
 /* Whole string as a decimal number; false on anything else, on overflow, and on an empty string. */
