@@ -49,6 +49,9 @@ struct schema_field {
     name_id name;
     uint16_t flags;
     uint32_t proto_number;              /* 0: not in protobuf */
+    /* Go embeds some structs: JSON shows their fields flat, protobuf as a message. Numbers of the messages around this field,
+     * outermost first, 0 = none: Volume's emptyDir has { 2 } and proto_number 2. Go writes such a message even when it is empty. */
+    uint8_t proto_inline[2];
     const struct schema *schema;
     const char *patch_merge_key;        /* strategic merge; NULL */
     const char *default_json;           /* declarative default ("\"TCP\"", "1"); NULL */
@@ -65,8 +68,10 @@ struct schema {
     const struct schema *item;          /* element of a list, value of a map */
     enum list_type list_type;
     const char *const *list_map_keys;   /* NULL-terminated, for LIST_MAP, e.g. {"containerPort", "protocol", NULL} */
+    bool boxed;                         /* a list that protobuf wraps in a message whose field 1 repeats (Go: type ExtraValue []string) */
     bool atomic;                        /* the whole value is owned as one (mapType/structType=atomic, atomic lists) */
     const char *const *enum_values;     /* NULL-terminated; NULL for free text */
+    const char *doc;                    /* one plain sentence, may be NULL */
     const char *group, *version, *kind; /* set on the roots of kinds (x-kubernetes-group-version-kind) */
 };
 
