@@ -17,20 +17,20 @@ enum api_patch { API_PATCH_JSON, API_PATCH_MERGE, API_PATCH_STRATEGIC, API_PATCH
 struct api_call {
     enum api_verb verb;
     const struct kind *kind;
-    struct str namespace_, name, subresource;       /* empty where they do not apply */
-    const struct object *body;                      /* create, update, and objects like Binding or Eviction; may be NULL */
-    struct str patch;                               /* API_PATCH: the patch text */
+    struct str namespace_, name, subresource; /* empty where they do not apply */
+    const struct object *body; /* create, update, and objects like Binding or Eviction; may be NULL */
+    struct str patch; /* API_PATCH: the patch text */
     enum api_patch patch_type;
-    struct str field_manager;                       /* may be empty */
-    bool force;                                     /* apply */
+    struct str field_manager; /* may be empty */
+    bool force; /* apply */
     bool dry_run;
-    struct str label_selector, field_selector;      /* list, delete collection */
-    struct str uid_precondition;                    /* delete: fails with ERR_CONFLICT when another uid is there */
-    uint64_t revision_precondition;                 /* delete: resourceVersion; 0 = none */
-    const char *propagation;                        /* delete: "Background", "Foreground", "Orphan"; NULL = default */
-    int64_t grace_seconds;                          /* delete; -1 = default */
-    uint64_t epoch;                                 /* the leader's term, compared by the store in the same transaction; 0 = none */
-    int64_t timeout_ms;                             /* 0 = 30 s */
+    struct str label_selector, field_selector; /* list, delete collection */
+    struct str uid_precondition; /* delete: fails with ERR_CONFLICT when another uid is there */
+    uint64_t revision_precondition; /* delete: resourceVersion; 0 = none */
+    const char *propagation; /* delete: "Background", "Foreground", "Orphan"; NULL = default */
+    int64_t grace_seconds; /* delete; -1 = default */
+    uint64_t epoch; /* the leader's term, compared by the store in the same transaction; 0 = none */
+    int64_t timeout_ms; /* 0 = 30 s */
 };
 
 /* result: the object, or for lists the List object; NULL on failure, then err is set. */
@@ -40,13 +40,13 @@ enum api_event_type { API_ADDED, API_MODIFIED, API_DELETED, API_BOOKMARK, API_SY
 
 struct api_event {
     enum api_event_type type;
-    const struct object *object;        /* NULL for API_SYNCED; for API_BOOKMARK only its revision counts */
+    const struct object *object; /* NULL for API_SYNCED; for API_BOOKMARK only its revision counts */
     uint64_t revision;
 };
 
 struct api_watch_request {
     const struct kind *kind;
-    struct str namespace_;                          /* empty = all */
+    struct str namespace_; /* empty = all */
     struct str label_selector, field_selector;
 };
 
@@ -62,12 +62,13 @@ struct api_watch_callbacks {
 };
 
 struct api_watch;
-struct api;                                         /* one caller's identity and way to the servers */
+struct api; /* one caller's identity and way to the servers */
 
 struct api_ops {
     void (*call)(struct api *api, const struct api_call *call, api_done_fn *done, void *arg);
-    struct api_watch *(*watch)(struct api *api, const struct api_watch_request *request, const struct api_watch_callbacks *cb);
-    void (*watch_close)(struct api_watch *watch);   /* no call-back after this returns */
+    struct api_watch *(*watch)(struct api *api, const struct api_watch_request *request,
+                               const struct api_watch_callbacks *cb);
+    void (*watch_close)(struct api_watch *watch); /* no call-back after this returns */
     void (*free)(struct api *api);
 };
 
@@ -79,7 +80,8 @@ static inline void api_call(struct api *api, const struct api_call *call, api_do
 {
     api->ops->call(api, call, done, arg);
 }
-static inline struct api_watch *api_watch(struct api *api, const struct api_watch_request *request, const struct api_watch_callbacks *cb)
+static inline struct api_watch *api_watch(struct api *api, const struct api_watch_request *request,
+                                          const struct api_watch_callbacks *cb)
 {
     return api->ops->watch(api, request, cb);
 }

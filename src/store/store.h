@@ -23,9 +23,9 @@
 #include "base/error.h"
 #include "loop/loop.h"
 
-#define STORE_KEY_MAX 1024                  /* bytes; namespace and name are at most 253 each */
+#define STORE_KEY_MAX   1024 /* bytes; namespace and name are at most 253 each */
 #define STORE_VALUE_MAX (3 * MIB)
-#define STORE_QUEUE_MAX 10000               /* writes waiting; more fail at once with ERR_TOO_MANY_REQUESTS */
+#define STORE_QUEUE_MAX 10000 /* writes waiting; more fail at once with ERR_TOO_MANY_REQUESTS */
 
 struct store;
 
@@ -34,22 +34,23 @@ enum store_change_type { STORE_PUT, STORE_DELETE };
 struct store_change {
     uint64_t revision;
     enum store_change_type type;
-    struct str key;                         /* borrowed for the call */
-    struct str value;                       /* the new value; for STORE_DELETE the last value; borrowed for the call */
-    uint64_t previous_revision;             /* of the value replaced or deleted; 0 when the key is new */
-    void *cookie;                           /* of the write that made it when this process made it; else NULL */
+    struct str key; /* borrowed for the call */
+    struct str value; /* the new value; for STORE_DELETE the last value; borrowed for the call */
+    uint64_t previous_revision; /* of the value replaced or deleted; 0 when the key is new */
+    struct str previous_value; /* of the value replaced, so that a replayed watch can tell what left its selector */
+    void *cookie; /* of the write that made it when this process made it; else NULL */
 };
 
-#define STORE_EXPECT_ANY UINT64_MAX         /* unconditional */
-#define STORE_EXPECT_ABSENT ((uint64_t)0)   /* the key must not exist */
+#define STORE_EXPECT_ANY    UINT64_MAX /* unconditional */
+#define STORE_EXPECT_ABSENT ((uint64_t)0) /* the key must not exist */
 
 struct store_write {
     enum store_change_type type;
-    struct str key;                         /* copied */
-    struct str value;                       /* borrowed until done; empty for STORE_DELETE */
-    uint64_t expect;                        /* the revision the key must have now */
-    struct str guard_key;                   /* optional second compare in the same transaction: */
-    uint64_t guard_revision;                /*   guard_key must have this revision (a leader's epoch) */
+    struct str key; /* copied */
+    struct str value; /* borrowed until done; empty for STORE_DELETE */
+    uint64_t expect; /* the revision the key must have now */
+    struct str guard_key; /* optional second compare in the same transaction: */
+    uint64_t guard_revision; /*   guard_key must have this revision (a leader's epoch) */
     void *cookie;
 };
 
@@ -62,11 +63,11 @@ typedef void store_entry_fn(void *arg, struct str key, struct str value, uint64_
 typedef void store_change_fn(void *arg, const struct store_change *change);
 
 struct store_stats {
-    uint64_t revision;                      /* of the latest change delivered */
-    uint64_t compacted_revision;            /* history up to and including this is gone */
-    uint64_t commits, writes, fsyncs;       /* transactions, writes in them, fsync/fdatasync calls of the engine */
+    uint64_t revision; /* of the latest change delivered */
+    uint64_t compacted_revision; /* history up to and including this is gone */
+    uint64_t commits, writes, fsyncs; /* transactions, writes in them, fsync/fdatasync calls of the engine */
     uint64_t disk_bytes, disk_free_bytes;
-    bool read_only;                         /* refuses writes: the disk is almost full */
+    bool read_only; /* refuses writes: the disk is almost full */
 };
 
 struct store_ops {
@@ -92,8 +93,10 @@ struct store *store_open_memory(struct loop *loop, struct env *env, store_change
  * `folder` is created with mode 0700 when absent; it carries a format version, and a newer one than this program knows is
  * refused with a sentence saying so. Takes an exclusive lock: a second process is refused. Blocking (start-up only).
  */
-struct store *store_open_sqlite(struct loop *loop, struct env *env, const char *folder, store_change_fn *on_change, void *arg,
-                                struct error *err);
+#define STORE_LOW_WATER_BYTES                                                                                          \
+    (64 * MIB) /* with less than this free, writes (not deletes) are refused, until twice as much is free */
+struct store *store_open_sqlite(struct loop *loop, struct env *env, const char *folder, store_change_fn *on_change,
+                                void *arg, struct error *err);
 
 static inline void store_write(struct store *s, const struct store_write *w, store_done_fn *done, void *arg)
 {
@@ -103,7 +106,8 @@ static inline void store_list(struct store *s, struct str prefix, store_entry_fn
 {
     s->ops->list(s, prefix, entry, done, arg);
 }
-static inline void store_history(struct store *s, uint64_t from, store_change_fn *change, store_done_fn *done, void *arg)
+static inline void store_history(struct store *s, uint64_t from, store_change_fn *change, store_done_fn *done,
+                                 void *arg)
 {
     s->ops->history(s, from, change, done, arg);
 }
