@@ -1,0 +1,70 @@
+# klein's commands for people. Each target installs what it needs; `make help` lists them. Meson does the building.
+#
+#   build/klein       the program            build/release  build-asan  build-fuzz    Meson's folders
+#   build/tools/      kubectl and helm       build/stamps/                            what was installed
+NAME ?= klein
+T ?=
+SECONDS ?= 30
+SANITIZE ?= address,undefined
+JOBS ?= $(shell nproc)
+
+STAMPS := build/stamps
+
+.PHONY: all klein deps tools up down test unit check format fuzz bench help clean
+.DEFAULT_GOAL := all
+
+all: klein
+
+klein: build/release/build.ninja  ## build build/klein (the default)
+	@ninja -C build/release -j $(JOBS) src/klein
+	@install -m 755 build/release/src/klein build/.klein && mv build/.klein build/klein
+
+deps: $(STAMPS)/packages  ## install the Debian packages of scripts/packages
+
+$(STAMPS)/packages: scripts/packages scripts/install-packages
+	@scripts/install-packages
+	@mkdir -p $(@D) && touch $@
+
+tools: $(STAMPS)/packages  ## fetch kubectl 1.20, kubectl 1.34 and helm into build/tools
+	@scripts/install-kubectl
+
+build/release/build.ninja: | $(STAMPS)/packages
+	@CC=gcc meson setup build/release --buildtype=debugoptimized
+
+build-asan/build.ninja: | $(STAMPS)/packages
+	@CC=clang meson setup build-asan --buildtype=debugoptimized -Db_sanitize=$(SANITIZE)
+
+build-fuzz/build.ninja: | $(STAMPS)/packages
+	@CC=clang meson setup build-fuzz --buildtype=debugoptimized -Db_sanitize=$(SANITIZE) -Dfuzz=true
+
+up: klein  ## start the cluster NAME, with the sample service
+	@build/klein up --name $(NAME)
+
+down:  ## remove the cluster NAME, also when half of it is missing
+	@test ! -x build/klein || build/klein down --name $(NAME)
+
+test: $(STAMPS)/packages tools  ## everything: check, unit tests and scenarios under sanitizers, end to end
+	@SANITIZE=$(SANITIZE) JOBS=$(JOBS) scripts/test
+
+unit: build-asan/build.ninja  ## unit tests and scenarios under sanitizers; T=SUITE for one folder
+	@ninja -C build-asan -j $(JOBS)
+	@meson test -C build-asan --no-rebuild --print-errorlogs $(if $(T),--suite $(T))
+
+check: $(STAMPS)/packages  ## layers, format, banned calls, sizes, links: what a machine can review
+	@scripts/check
+
+format: $(STAMPS)/packages  ## clang-format over the sources
+	@scripts/check --format
+
+fuzz: build-fuzz/build.ninja  ## search for inputs that break a parser: make fuzz T=text SECONDS=30
+	@scripts/fuzz "$(T)" "$(SECONDS)"
+
+bench: build/release/build.ninja  ## the figures, next to Kubernetes' own
+	@ninja -C build/release -j $(JOBS)
+	@meson test -C build/release --no-rebuild --benchmark --verbose --num-processes 1
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+clean:  ## remove what was built; fetched tools stay
+	@rm -rf build/release build/klein build-asan build-fuzz
