@@ -11,10 +11,10 @@
 
 #include <sys/types.h>
 
-int file_read(const char *path, struct buf *ret, struct error *err);            /* at most ret->max; ERR_NOT_FOUND when absent */
+int file_read(const char *path, struct buf *ret, struct error *err); /* at most ret->max; ERR_NOT_FOUND when absent */
 /* Write to a temporary file beside it, fsync, rename over, fsync the folder: a crash leaves the old or the new content. */
 int file_write(const char *path, struct str content, mode_t mode, struct error *err);
-int file_mkdirs(const char *path, mode_t mode, struct error *err);               /* like mkdir -p */
+int file_mkdirs(const char *path, mode_t mode, struct error *err); /* like mkdir -p */
 bool file_exists(const char *path);
 /* Remove a tree without following symbolic links or crossing into other mounts; an absent path is fine. */
 int file_remove_tree(const char *path, struct error *err);

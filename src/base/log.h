@@ -21,18 +21,18 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 struct log_kv {
     const char *key;
-    char value[256];                /* longer values are cut and end in "..." */
+    char value[256]; /* longer values are cut and end in "..." */
 };
 
 struct log_kv log_kv(const char *key, const char *format, ...) PRINTF(2, 3);
-#define KV(key, ...) log_kv(key, __VA_ARGS__)
+#define KV(key, ...)   log_kv(key, __VA_ARGS__)
 #define KV_STR(key, s) log_kv(key, "%.*s", STR_ARG(s))
-#define KV_ERR(err) log_kv("error", "%s", error_text(err))
+#define KV_ERR(err)    log_kv("error", "%s", error_text(err))
 
 void log_line(enum log_level level, const char *part, const char *event, const struct log_kv *kvs, size_t count);
 bool log_enabled(enum log_level level);
-void log_set_level(enum log_level level);           /* default: LOG_INFO */
-void log_set_fd(int fd);                            /* default: 2 */
+void log_set_level(enum log_level level); /* default: LOG_INFO */
+void log_set_fd(int fd);                  /* default: 2 */
 
 #define LOG_(level, event, ...)                                                                                        \
     do {                                                                                                               \
@@ -42,8 +42,8 @@ void log_set_fd(int fd);                            /* default: 2 */
         }                                                                                                              \
     } while (0)
 #define log_debug(event, ...) LOG_(LOG_DEBUG, event, ##__VA_ARGS__)
-#define log_info(event, ...) LOG_(LOG_INFO, event, ##__VA_ARGS__)
-#define log_warn(event, ...) LOG_(LOG_WARN, event, ##__VA_ARGS__)
+#define log_info(event, ...)  LOG_(LOG_INFO, event, ##__VA_ARGS__)
+#define log_warn(event, ...)  LOG_(LOG_WARN, event, ##__VA_ARGS__)
 #define log_error(event, ...) LOG_(LOG_ERROR, event, ##__VA_ARGS__)
 
 #endif

@@ -14,8 +14,8 @@ struct secret {
 
 #define AUTO_SECRET CLEANUP(secret_done)
 
-void secret_set(struct secret *s, struct str bytes);        /* copies */
-void secret_done(struct secret *s);                         /* wipes and frees, leaves {0} */
+void secret_set(struct secret *s, struct str bytes); /* copies */
+void secret_done(struct secret *s);                  /* wipes and frees, leaves {0} */
 struct str secret_reveal(const struct secret *s);
 
 #endif

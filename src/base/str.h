@@ -17,12 +17,14 @@ struct str {
 };
 
 #define STR(literal) ((struct str){ "" literal, sizeof(literal) - 1 })
-#define STR_INIT(literal) { "" literal, sizeof(literal) - 1 }      /* for static initialisers */
+/* clang-format off */
+#define STR_INIT(literal) { "" literal, sizeof(literal) - 1 } /* for static initialisers */
+/* clang-format on */
 #define STR_NONE ((struct str){ NULL, 0 })
 /* printf("%.*s", STR_ARG(s)) */
 #define STR_ARG(s) (int)(s).n, (s).p ? (s).p : ""
 
-static inline struct str str_of(const char *zero_terminated)        /* NULL gives the empty string */
+static inline struct str str_of(const char *zero_terminated) /* NULL gives the empty string */
 {
     return (struct str){ zero_terminated, zero_terminated ? strlen(zero_terminated) : 0 };
 }
@@ -42,15 +44,15 @@ static inline bool str_empty(struct str s)
     return s.n == 0;
 }
 
-int str_cmp(struct str a, struct str b);                            /* by bytes, shorter first; for qsort and maps */
-bool str_eq_nocase(struct str a, struct str b);                     /* ASCII only */
+int str_cmp(struct str a, struct str b);        /* by bytes, shorter first; for qsort and maps */
+bool str_eq_nocase(struct str a, struct str b); /* ASCII only */
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 bool str_contains(struct str s, struct str part);
-struct str str_from(struct str s, size_t start);                    /* s[start:], empty when start is past the end */
-struct str str_part(struct str s, size_t start, size_t n);          /* s[start:start+n], clipped */
-struct str str_trim(struct str s);                                  /* without ASCII white space at both ends */
-ptrdiff_t str_find(struct str s, char c);                           /* index of the first c, or -1 */
+struct str str_from(struct str s, size_t start);           /* s[start:], empty when start is past the end */
+struct str str_part(struct str s, size_t start, size_t n); /* s[start:start+n], clipped */
+struct str str_trim(struct str s);                         /* without ASCII white space at both ends */
+ptrdiff_t str_find(struct str s, char c);                  /* index of the first c, or -1 */
 ptrdiff_t str_find_last(struct str s, char c);
 
 /* Cut at the first `c`: *ret_head gets what is before it, *rest what is after. False (head = all, rest empty) without one. */
@@ -62,9 +64,9 @@ bool str_next(struct str *rest, char c, struct str *ret_part);
 bool str_to_i64(struct str s, int64_t *ret);
 bool str_to_u64(struct str s, uint64_t *ret);
 
-char *str_dup(struct str s);                                        /* heap, zero-terminated; caller frees */
-uint64_t str_hash(struct str s);                                    /* keyed per process: safe for outside keys */
-bool str_eq_constant_time(struct str a, struct str b);              /* for secrets; the length is not secret */
+char *str_dup(struct str s);                           /* heap, zero-terminated; caller frees */
+uint64_t str_hash(struct str s);                       /* keyed per process: safe for outside keys */
+bool str_eq_constant_time(struct str a, struct str b); /* for secrets; the length is not secret */
 bool str_is_utf8(struct str s);
 
 #endif

@@ -113,11 +113,11 @@ TEST("UTF-8 is what Unicode calls well-formed")
     ASSERT(str_is_utf8(STR("a\xc2\x80\xdf\xbf")));
     ASSERT(str_is_utf8(STR("\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf")));
     ASSERT(str_is_utf8(STR("\xf0\x90\x80\x80\xf4\x8f\xbf\xbf")));
-    ASSERT(!str_is_utf8(STR("\x80"))); /* a continuation alone */
+    ASSERT(!str_is_utf8(STR("\x80")));     /* a continuation alone */
     ASSERT(!str_is_utf8(STR("\xc0\xaf"))); /* overlong "/" */
     ASSERT(!str_is_utf8(STR("\xc1\xbf")));
-    ASSERT(!str_is_utf8(STR("\xe0\x9f\xbf"))); /* overlong */
-    ASSERT(!str_is_utf8(STR("\xed\xa0\x80"))); /* a surrogate */
+    ASSERT(!str_is_utf8(STR("\xe0\x9f\xbf")));     /* overlong */
+    ASSERT(!str_is_utf8(STR("\xed\xa0\x80")));     /* a surrogate */
     ASSERT(!str_is_utf8(STR("\xf0\x8f\xbf\xbf"))); /* overlong */
     ASSERT(!str_is_utf8(STR("\xf4\x90\x80\x80"))); /* past U+10FFFF */
     ASSERT(!str_is_utf8(STR("\xf5\x80\x80\x80")));
