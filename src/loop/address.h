@@ -15,7 +15,7 @@ struct address {
 
 int address_parse(struct str text, struct address *ret, struct error *err); /* ERR_BAD_REQUEST */
 int address_of_ip(struct str ip, uint16_t port, struct address *ret, struct error *err);
-char *address_format(const struct address *a, char text[ADDRESS_TEXT_SIZE]); /* returns text; "" for none */
+char *address_format(const struct address *a, char text[ADDRESS_TEXT_SIZE]);    /* returns text; "" for none */
 char *address_format_ip(const struct address *a, char text[ADDRESS_TEXT_SIZE]); /* without the port */
 uint16_t address_port(const struct address *a);
 void address_set_port(struct address *a, uint16_t port);

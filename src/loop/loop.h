@@ -27,7 +27,7 @@ struct loop *loop_new_sim(struct env_sim *sim);
 /* Closes whatever is still open (their closed callbacks run here), drops posted messages that were not run, frees. */
 void loop_free(struct loop *loop);
 
-void loop_run(struct loop *loop); /* until loop_stop(); a sim loop: until nothing is left to do */
+void loop_run(struct loop *loop);  /* until loop_stop(); a sim loop: until nothing is left to do */
 void loop_stop(struct loop *loop); /* from any thread; loop_run() returns after the current round */
 
 struct env *loop_env(struct loop *loop);
@@ -42,12 +42,12 @@ struct loop_timer {
     void *arg;
     int64_t at_ms;
     uint64_t order; /* equal times fire in the order they were started */
-    size_t place; /* in the loop's heap + 1; 0 = not running */
+    size_t place;   /* in the loop's heap + 1; 0 = not running */
 };
 /* {0} is a stopped timer: loop_timer_stop() on it is fine. */
 void loop_timer_init(struct loop_timer *t, struct loop *loop, loop_fn *fn, void *arg);
 void loop_timer_start(struct loop_timer *t, int64_t after_ms); /* once; starting a running timer moves it */
-void loop_timer_stop(struct loop_timer *t); /* it will not fire; the memory may go at once */
+void loop_timer_stop(struct loop_timer *t);                    /* it will not fire; the memory may go at once */
 static inline bool loop_timer_running(const struct loop_timer *t)
 {
     return t->place != 0;
@@ -82,10 +82,10 @@ void loop_thread_free(struct loop_thread *t); /* stops the loop, joins the threa
 /* --- health ------------------------------------------------------------------------------------------------------ */
 
 struct loop_stats {
-    uint64_t rounds; /* times the loop woke up */
-    int64_t busy_us; /* total time spent in callbacks */
-    int64_t busy_max_us; /* longest single round since the last loop_stats_take() */
-    uint64_t posted; /* messages run */
+    uint64_t rounds;        /* times the loop woke up */
+    int64_t busy_us;        /* total time spent in callbacks */
+    int64_t busy_max_us;    /* longest single round since the last loop_stats_take() */
+    uint64_t posted;        /* messages run */
     size_t timers, streams; /* now */
 };
 struct loop_stats loop_stats_take(struct loop *loop); /* on the loop's thread */

@@ -18,32 +18,32 @@ struct process;
 
 struct process_fd {
     int child; /* number in the child; 0, 1, 2 are /dev/null unless named */
-    int fd; /* number here; stays open here, the caller closes it */
+    int fd;    /* number here; stays open here, the caller closes it */
 };
 
 struct process_options {
     const char *const *argv; /* ends in NULL; argv[0] with a slash, or looked up in PATH */
-    const char *file; /* the program, when it is not argv[0] */
-    int file_fd; /* > 0: run this open file instead (sealed memfd): fexecve */
-    const char *const *env; /* ends in NULL; NULL: ours */
-    const char *cwd; /* NULL: "/" */
+    const char *file;        /* the program, when it is not argv[0] */
+    int file_fd;             /* > 0: run this open file instead (sealed memfd): fexecve */
+    const char *const *env;  /* ends in NULL; NULL: ours */
+    const char *cwd;         /* NULL: "/" */
     const struct process_fd *fds;
-    size_t fds_count; /* at most PROCESS_FDS_MAX */
+    size_t fds_count;      /* at most PROCESS_FDS_MAX */
     const int *namespaces; /* setns() on each, in order, before cwd and exec */
     size_t namespaces_count;
-    bool new_session; /* setsid() */
-    bool terminal; /* descriptor 0 becomes the controlling terminal (with new_session) */
+    bool new_session;          /* setsid() */
+    bool terminal;             /* descriptor 0 becomes the controlling terminal (with new_session) */
     bool kill_on_parent_death; /* PR_SET_PDEATHSIG SIGKILL */
     bool no_new_privs;
     int cgroup_procs_fd; /* > 0: the child writes itself into this open cgroup.procs first */
-    int oom_score_adj; /* 0: unchanged */
-    uid_t uid; /* 0: unchanged; groups are then cleared */
+    int oom_score_adj;   /* 0: unchanged */
+    uid_t uid;           /* 0: unchanged; groups are then cleared */
     gid_t gid;
 };
 #define PROCESS_FDS_MAX 32
 
 struct process_exit {
-    int code; /* exit code; -1 when a signal ended it */
+    int code;   /* exit code; -1 when a signal ended it */
     int signal; /* 0 unless a signal ended it */
 };
 typedef void process_exited(struct process *p, struct process_exit how, void *arg);
@@ -52,7 +52,7 @@ typedef void process_exited(struct process *p, struct process_exit how, void *ar
 struct process *process_spawn(struct loop *loop, const struct process_options *o, process_exited *on_exit, void *arg,
                               struct error *err);
 pid_t process_pid(const struct process *p);
-void process_kill(struct process *p, int signal); /* through the pidfd: never hits a stranger */
+void process_kill(struct process *p, int signal);       /* through the pidfd: never hits a stranger */
 void process_kill_group(struct process *p, int signal); /* its process group (new_session) */
 /* No on_exit will come; the child runs on and is reaped quietly. */
 void process_forget(struct process *p);

@@ -22,16 +22,16 @@ struct stream;
 struct stream_callbacks {
     void (*on_open)(struct stream *s, void *arg); /* connected; may be NULL */
     void (*on_read)(struct stream *s, struct str bytes, void *arg);
-    void (*on_eof)(struct stream *s, void *arg); /* NULL: the end of reading closes the stream */
+    void (*on_eof)(struct stream *s, void *arg);     /* NULL: the end of reading closes the stream */
     void (*on_drained)(struct stream *s, void *arg); /* the queue is empty again after a false; may be NULL */
     void (*on_closed)(struct stream *s, const struct error *err, void *arg); /* err NULL: closed by us or a clean end */
 };
 
 struct stream_options {
-    size_t queue_high_bytes; /* stream_write() returns false from here on; 0: 256 KiB */
-    size_t queue_max_bytes; /* the stream is closed when more is queued; 0: 64 MiB */
+    size_t queue_high_bytes;    /* stream_write() returns false from here on; 0: 256 KiB */
+    size_t queue_max_bytes;     /* the stream is closed when more is queued; 0: 64 MiB */
     int64_t connect_timeout_ms; /* 0: 10 s */
-    struct address bind; /* local address of a connection; length 0: any */
+    struct address bind;        /* local address of a connection; length 0: any */
 };
 
 /* Never returns NULL; failures arrive in on_closed. `options` may be NULL. TCP_NODELAY and keep-alive are set. */
@@ -50,7 +50,7 @@ bool stream_write(struct stream *s, struct str bytes);
 bool stream_write_owned(struct stream *s, struct str bytes, loop_fn *release, void *owner);
 size_t stream_queued_bytes(const struct stream *s);
 void stream_shutdown(struct stream *s); /* half close, after the queue */
-void stream_close(struct stream *s); /* drops the queue; on_closed follows in a later round; twice is fine */
+void stream_close(struct stream *s);    /* drops the queue; on_closed follows in a later round; twice is fine */
 void stream_close_after_write(struct stream *s, int64_t timeout_ms); /* send the queue first, at most so long */
 void stream_pause(struct stream *s); /* stop reading: the kernel's buffer fills and the peer waits */
 void stream_resume(struct stream *s);
@@ -63,13 +63,13 @@ int stream_fd(const struct stream *s); /* -1 on a sim loop; for getsockopt (SO_P
 struct listener;
 struct listener_callbacks {
     void (*on_stream)(struct listener *l, struct stream *s,
-                      void *arg); /* call stream_set_callbacks() or stream_close() here */
+                      void *arg);                     /* call stream_set_callbacks() or stream_close() here */
     void (*on_closed)(struct listener *l, void *arg); /* may be NULL */
 };
 struct listener_options {
-    int backlog; /* 0: 1024 */
-    bool reuse_port; /* SO_REUSEPORT: one listener per loop on one address, kernel balances */
-    bool dual_stack; /* "[::]" also accepts IPv4 */
+    int backlog;      /* 0: 1024 */
+    bool reuse_port;  /* SO_REUSEPORT: one listener per loop on one address, kernel balances */
+    bool dual_stack;  /* "[::]" also accepts IPv4 */
     mode_t unix_mode; /* of a unix socket's file; 0: 0600 */
     struct stream_options stream;
 };

@@ -18,7 +18,7 @@ struct udp_callbacks {
 };
 struct udp_options {
     bool reuse_port;
-    bool transparent; /* IP_FREEBIND: the address need not exist yet */
+    bool transparent;    /* IP_FREEBIND: the address need not exist yet */
     size_t buffer_bytes; /* SO_RCVBUF and SO_SNDBUF; 0: the kernel's */
 };
 

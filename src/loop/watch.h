@@ -37,7 +37,7 @@ struct fd_watch;
 typedef void fd_ready(struct fd_watch *w, unsigned events, void *arg);
 struct fd_watch *fd_watch_new(struct loop *loop, int fd, unsigned events, fd_ready *fn, void *arg, struct error *err);
 void fd_watch_set(struct fd_watch *w, unsigned events); /* 0: pause */
-void fd_watch_free(struct fd_watch *w); /* no more calls; NULL is fine */
+void fd_watch_free(struct fd_watch *w);                 /* no more calls; NULL is fine */
 
 /* --- a process that is not our child (conmon after a restart): pidfd. The exit code cannot be known. --- */
 struct pid_watch;
