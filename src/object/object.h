@@ -36,6 +36,11 @@ void object_unref(const struct object *o);              /* accepts NULL */
 void object_unref_pointer(struct object **o);
 
 struct str object_json(const struct object *o);         /* lives as long as the object */
+/*
+ * The text after the leading apiVersion and kind, for list items, which have neither: write "{" and then this.
+ * "}" when nothing else is there.
+ */
+struct str object_json_body(const struct object *o);
 size_t object_block_bytes(const struct object *o);      /* memory it takes, for metrics and limits */
 
 /* The metadata everybody asks for, found without a search. Empty when absent. */
@@ -60,7 +65,7 @@ enum value_type view_type(struct view v);               /* VALUE_ABSENT for an a
 struct view view_get(struct view object, name_id name);                 /* a member; absent when not there or not an object */
 struct view view_get_str(struct view object, struct str name);          /* for names only known at run time, e.g. labels */
 struct view view_item(struct view array, size_t i);                     /* O(i) at worst; iterate with view_each */
-size_t view_count(struct view array_or_object);
+size_t view_count(struct view array_or_object);                         /* O(count) */
 /* view_path(v, F_A, F_B, ...): members of members. */
 #define view_path(v, ...) view_path_((v), (const name_id[]){ __VA_ARGS__ }, sizeof((const name_id[]){ __VA_ARGS__ }) / sizeof(name_id))
 struct view view_path_(struct view v, const name_id *names, size_t count);
@@ -78,7 +83,7 @@ struct str view_str(struct view v);                     /* unescaped text of a s
 int64_t view_int(struct view v, int64_t otherwise);     /* of an integral number */
 double view_double(struct view v, double otherwise);
 bool view_bool(struct view v, bool otherwise);
-struct str view_json(struct view v);                    /* the value's JSON text, "" when absent */
+struct str view_json(struct view v);                    /* the value's JSON text, "" when absent; O(members) for containers */
 bool view_equal(struct view a, struct view b);          /* deep, order of keys does not matter; null equals null only */
 
 /* Short forms for what code asks most: strings and numbers some members down. */

@@ -64,6 +64,8 @@ void value_put(struct arena *a, struct value *object, name_id name, struct value
 void value_put_str(struct arena *a, struct value *object, struct str name, struct value *value);    /* name borrowed */
 bool value_del(struct value *object, name_id name);
 bool value_del_str(struct value *object, struct str name);
+/* Append a member known to be new, without a look for an old one; id is name_find(name). For whoever builds large objects. */
+void value_add_member(struct arena *a, struct value *object, name_id id, struct str name, struct value *value);
 void value_append(struct arena *a, struct value *array, struct value *item);
 void value_insert(struct arena *a, struct value *array, size_t i, struct value *item);
 void value_remove(struct value *array, size_t i);
