@@ -35,6 +35,11 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
+static int64_t floor_mod(int64_t a, int64_t b)
+{
+    return a % b < 0 ? a % b + b : a % b;
+}
+
 /* Days since 1970 of a date in the proleptic Gregorian calendar; years are counted from March, so leap days come last. */
 static int64_t days_of_date(int64_t year, int month, int day)
 {
@@ -74,20 +79,18 @@ char *time_format(int64_t wall_ms, char text[TIME_TEXT_SIZE])
 
 char *time_format_micro(int64_t wall_us, char text[TIME_TEXT_SIZE])
 {
-    int64_t seconds = floor_div(wall_us, 1000000);
     char fraction[16];
 
-    snprintf(fraction, sizeof(fraction), ".%06d", (int)(wall_us - seconds * 1000000));
-    return format_seconds(seconds, fraction, text);
+    snprintf(fraction, sizeof(fraction), ".%06d", (int)floor_mod(wall_us, 1000000));
+    return format_seconds(floor_div(wall_us, 1000000), fraction, text);
 }
 
 char *time_format_nano(int64_t wall_ns, char text[TIME_TEXT_SIZE])
 {
-    int64_t seconds = floor_div(wall_ns, SECOND_NS);
     char fraction[16];
 
-    snprintf(fraction, sizeof(fraction), ".%09d", (int)(wall_ns - seconds * SECOND_NS));
-    return format_seconds(seconds, fraction, text);
+    snprintf(fraction, sizeof(fraction), ".%09d", (int)floor_mod(wall_ns, SECOND_NS));
+    return format_seconds(floor_div(wall_ns, SECOND_NS), fraction, text);
 }
 
 /* Take exactly `digits` digits, at most `max`, and then the character `after` (0 for none). */
