@@ -16,10 +16,10 @@ struct cluster;
 
 /* Indexes every cache has; a key that is not there gives an empty set. */
 enum cache_index {
-    CACHE_BY_NAMESPACE, /* metadata.namespace */
+    CACHE_BY_NAMESPACE,  /* metadata.namespace */
     CACHE_BY_CONTROLLER, /* uid of the owner reference with controller=true */
-    CACHE_BY_OWNER, /* uid of every owner reference */
-    CACHE_BY_NODE, /* spec.nodeName (Pods) */
+    CACHE_BY_OWNER,      /* uid of every owner reference */
+    CACHE_BY_NODE,       /* spec.nodeName (Pods) */
     CACHE_INDEX_COUNT
 };
 
@@ -29,7 +29,7 @@ void cluster_free(struct cluster *c);
 struct cache *cluster_cache(struct cluster *c, const struct kind *kind);
 struct cache *cluster_cache_if_open(const struct cluster *c,
                                     const struct kind *kind); /* NULL when nobody asked for it */
-bool cluster_is_synced(const struct cluster *c); /* every open cache has its first list */
+bool cluster_is_synced(const struct cluster *c);              /* every open cache has its first list */
 struct api *cluster_api(struct cluster *c);
 struct loop *cluster_loop(struct cluster *c);
 

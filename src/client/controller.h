@@ -32,13 +32,13 @@ struct reconcile;
 
 enum trigger_map {
     BY_CONTROLLER = 1, /* the changed object's controlling owner, when it is of the controller's kind */
-    BY_OWNER, /* every owner of the controller's kind */
-    BY_SELECTOR, /* objects of the controller's kind in the same namespace for which .selects says yes */
-    BY_SAME_NAME, /* the object of the controller's kind with the same namespace and name */
-    BY_NAMESPACE, /* the Namespace object the changed object is in */
-    BY_LABEL, /* the object, in the same namespace, named by the label .label of the changed one */
-    BY_ALL, /* every object of the controller's kind (for rare changes: nodes) */
-    BY_FUNCTION, /* .keys says which */
+    BY_OWNER,          /* every owner of the controller's kind */
+    BY_SELECTOR,       /* objects of the controller's kind in the same namespace for which .selects says yes */
+    BY_SAME_NAME,      /* the object of the controller's kind with the same namespace and name */
+    BY_NAMESPACE,      /* the Namespace object the changed object is in */
+    BY_LABEL,          /* the object, in the same namespace, named by the label .label of the changed one */
+    BY_ALL,            /* every object of the controller's kind (for rare changes: nodes) */
+    BY_FUNCTION,       /* .keys says which */
 };
 
 /* BY_FUNCTION: call emit for each key that needs attention. */
@@ -56,7 +56,7 @@ struct trigger {
 struct controller {
     const char *name; /* "replicaset": metrics, logs, event source "replicaset-controller" */
     const struct kind *kind;
-    struct trigger triggers[CONTROLLER_TRIGGERS_MAX]; /* ends with a zero row */
+    struct trigger triggers[CONTROLLER_TRIGGERS_MAX];  /* ends with a zero row */
     const struct kind *reads[CONTROLLER_TRIGGERS_MAX]; /* further kinds it reads without being triggered by them */
     /* A change of the object itself that needs no pass (e.g. only heartbeats); NULL: every change counts. */
     bool (*ignores)(const struct object *old, const struct object *now);
@@ -65,15 +65,15 @@ struct controller {
     bool all_kinds; /* triggered by every kind klein serves, with `keys_all` (garbage collector) */
     trigger_keys_fn *keys_all;
     bool node_facts; /* every key again when a fact about a node changes (see facts.h) */
-    int workers; /* keys in work at once; 0 = 16 */
+    int workers;     /* keys in work at once; 0 = 16 */
 };
 
 /* Settings controllers may ask for, from flags. */
 struct controller_config {
     const char *cluster_domain;
     const char *service_account_ca_pem; /* for ConfigMap kube-root-ca.crt */
-    const char *pod_cidr; /* "10.244.0.0/16": nodes get /24s of it */
-    int64_t node_monitor_grace_ms; /* silence after which a node is NotReady */
+    const char *pod_cidr;               /* "10.244.0.0/16": nodes get /24s of it */
+    int64_t node_monitor_grace_ms;      /* silence after which a node is NotReady */
 };
 
 struct plan;
@@ -87,8 +87,8 @@ struct reconcile {
     const struct facts *facts;
     struct str namespace_, name; /* the key */
     const struct object *object; /* NULL: it is gone */
-    int64_t now_ms; /* wall clock */
-    uint64_t random; /* fresh for every pass */
+    int64_t now_ms;              /* wall clock */
+    uint64_t random;             /* fresh for every pass */
     struct plan *plan;
 };
 
@@ -149,7 +149,7 @@ struct plan_step {
     const struct kind *kind;
     struct str namespace_, name, uid, subresource;
     const struct object *body; /* create, update, patch, post; owned by the plan */
-    uint64_t revision; /* precondition of the deletion, 0 = none */
+    uint64_t revision;         /* precondition of the deletion, 0 = none */
     const char *propagation;
     int64_t grace_seconds;
     const struct object *about; /* STEP_EVENT */
@@ -160,7 +160,7 @@ struct plan {
     struct arena *arena;
     struct plan_step *steps;
     size_t count, capacity;
-    int64_t wake_after_ms; /* -1: not asked for */
+    int64_t wake_after_ms;  /* -1: not asked for */
     const struct map *live; /* answers of earlier live reads */
 };
 void plan_init(struct plan *p, struct arena *arena);
@@ -173,7 +173,7 @@ struct controllers; /* all controllers of a process, on one loop */
 /* `list` ends with NULL. Starts watching at once; passes begin when the caches a controller reads are synced. */
 struct controllers *controllers_start(struct cluster *cluster, struct env *env, const struct controller *const *list,
                                       const struct controller_config *config, struct facts *facts);
-void controllers_stop(struct controllers *c); /* writes already sent may still take effect */
+void controllers_stop(struct controllers *c);           /* writes already sent may still take effect */
 bool controllers_are_idle(const struct controllers *c); /* nothing queued or in work, delayed keys aside */
 
 struct controller_stats {

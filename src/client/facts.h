@@ -15,10 +15,10 @@ struct fact_node {
 };
 
 struct facts {
-    struct map nodes; /* name -> struct fact_node *, owned */
-    bool settled; /* false while the server just started: nobody may be judged silent or absent */
+    struct map nodes;         /* name -> struct fact_node *, owned */
+    bool settled;             /* false while the server just started: nobody may be judged silent or absent */
     int64_t settled_since_ms; /* monotonic */
-    int64_t now_ms; /* monotonic, set before each pass */
+    int64_t now_ms;           /* monotonic, set before each pass */
     void (*changed)(void *arg, struct str node); /* set by controllers_start() */
     void *changed_arg;
 };
