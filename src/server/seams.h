@@ -14,6 +14,8 @@
 struct ca *server_ca(struct server *s);
 /* A TLS context for the listener from the present serving certificate; asks clients for certificates. A new reference. */
 struct tls_context *server_tls_context(struct server *s, struct error *err);
+/* Of the core: the serving certificate was renewed; give new connections a new server_tls_context(). */
+void server_reload_tls(struct server *s);
 
 /*
  * What every cluster has: namespaces, default roles and bindings, priority classes, the Service default/kubernetes with its
@@ -33,8 +35,8 @@ struct authz_attributes {
     const struct identity *identity;
     bool is_resource;
     struct str verb, group, version, resource, subresource, namespace_, name;
-    struct str path;                        /* when it is no resource */
-    struct str field_selector;              /* of list, watch and deletecollection: the node authorizer looks at it */
+    struct str path;           /* when it is no resource */
+    struct str field_selector; /* of list, watch and deletecollection: the node authorizer looks at it */
 };
 /* *ret_reason (may be NULL) is in the arena: why not, "" when there is nothing to tell. */
 bool authz_allows(struct server *s, struct arena *arena, const struct authz_attributes *a, struct str *ret_reason);
