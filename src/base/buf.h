@@ -32,7 +32,9 @@ void buf_add_text(struct buf *b, const char *zero_terminated);
 void buf_addf(struct buf *b, const char *format, ...) PRINTF(2, 3);
 void buf_add_u64(struct buf *b, uint64_t n); /* decimal, faster than buf_addf */
 void buf_add_i64(struct buf *b, int64_t n);
-char *buf_reserve(struct buf *b, size_t n);   /* room for n bytes at p + n; NULL when that passes the maximum */
+/* Room for n bytes at p + n, or NULL and `full` when that passes the maximum. After using it add to n; the zero byte comes with
+ * the next append or buf_take(). */
+char *buf_reserve(struct buf *b, size_t n);
 void buf_drop(struct buf *b, size_t n);       /* remove n bytes from the front */
 void buf_truncate(struct buf *b, size_t n);   /* keep the first n bytes */
 char *buf_take(struct buf *b, size_t *ret_n); /* the content, heap, zero-terminated; the buffer is empty after */

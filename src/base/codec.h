@@ -8,7 +8,7 @@
 #define SHA256_HEX_SIZE 65
 
 void base64_encode(struct buf *to, struct str bytes);    /* with padding */
-bool base64_decode(struct buf *to, struct str text);     /* strict; false on anything invalid or when `to` is full */
+bool base64_decode(struct buf *to, struct str text);     /* strict: no line breaks; false also when `to` is full */
 void base64url_encode(struct buf *to, struct str bytes); /* URL alphabet, no padding (JWT) */
 bool base64url_decode(struct buf *to, struct str text);
 void hex_encode(struct buf *to, struct str bytes); /* lower case */

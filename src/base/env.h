@@ -1,7 +1,8 @@
 /*
  * The world as an argument: clock and randomness come in through struct env, so that a whole cluster can run inside
  * one test in virtual time, from a seed. (Disk, network and processes come in through loop.h, which has a real and a
- * simulated implementation.) One env per process or per simulation; functions may be called from any thread.
+ * simulated implementation.) One env per process or per simulation. The real one may be used from any
+ * thread, the simulated one from the thread of its simulation.
  */
 #ifndef BASE_ENV_H
 #define BASE_ENV_H
