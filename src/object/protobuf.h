@@ -20,7 +20,7 @@
  */
 struct protobuf_envelope {
     struct str api_version, kind;
-    struct str raw; /* the message */
+    struct str raw;          /* the message */
     struct str content_type; /* "" or "application/json": raw is JSON then, as clients send unregistered types */
 };
 int protobuf_open(struct str bytes, struct protobuf_envelope *ret, struct error *err);

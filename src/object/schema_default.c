@@ -3,13 +3,23 @@
 
 static void fill(struct arena *a, const struct schema *s, struct value *v);
 
+/* Generated defaulting looks at the Go value, where an empty string and a zero cannot be told from an absent one. */
+static bool is_unset(const struct schema_field *field, const struct value *v)
+{
+    if (!v || v->type == VALUE_NULL)
+        return true;
+    if (field->flags & FIELD_POINTER)
+        return false;
+    return (v->type == VALUE_STRING && v->string.n == 0) || (v->type == VALUE_INT && v->integer == 0);
+}
+
 static void fill_object(struct arena *a, const struct schema *s, struct value *v)
 {
     for (size_t i = 0; i < s->fields_count; i++) {
         const struct schema_field *field = &s->fields[i];
         struct value *member = value_get(v, field->name);
 
-        if (field->default_json && (!member || member->type == VALUE_NULL)) {
+        if (field->default_json && is_unset(field, member)) {
             AUTO_ERROR struct error error = { 0 };
             member = value_parse(a, str_of(field->default_json), NULL, &error);
             assert(member); /* defaults are compiled in */

@@ -1,6 +1,6 @@
 /* Scalars of the API, and types with a JSON form of their own, brought into the form Kubernetes writes. */
 #include "object/schema_internal.h"
-#include "base/time.h"
+#include "base/codec.h"
 #include "object/quantity.h"
 #include "object/schema_scalar.h"
 
@@ -152,7 +152,7 @@ static struct value *scalar_quantity(struct schema_walk *w, struct value *v)
         schema_own_error(w, "%s", error_text(&error));
         return v;
     }
-    struct str written = str_of(quantity_format(&q, canonical));
+    struct str written = { canonical, quantity_text(q, canonical) };
     if (v->type == VALUE_STRING && str_eq(written, v->string))
         return v;
     return value_str(w->arena, arena_str(w->arena, written));

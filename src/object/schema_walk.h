@@ -28,7 +28,7 @@ struct schema_options {
     enum schema_style style;
     enum field_validation validation;
     const struct value *duplicates; /* what value_parse() reported (array of paths as strings); may be NULL */
-    struct value *warnings; /* array; with WARN gets one string per problem; may be NULL */
+    struct value *warnings;         /* array; with WARN gets one string per problem; may be NULL */
 };
 
 #define SCHEMA_STRICT_ERRORS_MAX 100 /* further unknown fields are pruned silently */
@@ -41,8 +41,14 @@ struct schema_options {
 int schema_normalize(struct arena *a, const struct schema *schema, struct value *tree,
                      const struct schema_options *options, struct error *err);
 
-/* Declarative defaults (schema_field.default_json) into absent members of objects that are there. */
+/* Declarative defaults (schema_field.default_json) into absent members of objects that are there. They are appended: see schema_order(). */
 void schema_default(struct arena *a, const struct schema *schema, struct value *tree);
+
+/*
+ * Bring members back into the order of the schema after rules appended some (value_put). Cheap when nothing is out of
+ * order; call it once before object_new().
+ */
+void schema_order(const struct schema *schema, struct value *tree);
 
 /* What Go's encoder writes for a zero value of the type: {"metadata":{},"spec":{"containers":null}, ...}. */
 struct value *schema_zero(struct arena *a, const struct schema *schema);
