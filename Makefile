@@ -43,7 +43,7 @@ up: klein  ## start the cluster NAME, with the sample service
 down:  ## remove the cluster NAME, also when half of it is missing
 	@test ! -x build/klein || build/klein down --name $(NAME)
 
-test: $(STAMPS)/packages tools  ## everything: check, unit tests and scenarios under sanitizers, end to end
+test: $(STAMPS)/packages  ## everything: check, unit tests and scenarios under sanitizers, end to end
 	@SANITIZE=$(SANITIZE) JOBS=$(JOBS) scripts/test
 
 unit: build-asan/build.ninja  ## unit tests and scenarios under sanitizers; T=SUITE for one folder
