@@ -226,7 +226,9 @@ class Generator:
             if f.get('inline'):
                 where, inner = self.locate(f['type'], package)
                 number = f.get('proto', 0)
-                yield from self.flat_fields(where, inner, inline + ((number,) if number else ()))
+                for at, field, numbers in self.flat_fields(where, inner, inline + ((number,) if number else ())):
+                    # TypeMeta is embedded in JSON only: protobuf says apiVersion and kind in the envelope.
+                    yield at, {**field, 'proto': 0} if inner == 'TypeMeta' else field, numbers
             else:
                 yield package, f, inline
 
@@ -252,6 +254,8 @@ class Generator:
         for m in f.get('markers', []):
             if m.startswith('default='):
                 text = m.split('=', 1)[1]
+                if not f['type'].startswith('*') and text in ('""', '0', 'false'):
+                    return None         # a zero that is not behind a pointer is the same as unset
                 return DEFAULT_CONSTANTS.get(text, text)
         return None
 
