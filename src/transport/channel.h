@@ -14,7 +14,7 @@ struct channel;
 
 struct channel_callbacks {
     void (*on_read)(struct channel *c, struct str bytes, void *arg);
-    void (*on_eof)(struct channel *c, void *arg); /* NULL: the end of reading closes the channel */
+    void (*on_eof)(struct channel *c, void *arg);     /* NULL: the end of reading closes the channel */
     void (*on_drained)(struct channel *c, void *arg); /* may be NULL */
     void (*on_closed)(struct channel *c, const struct error *err, void *arg); /* err NULL: clean */
 };
@@ -26,7 +26,7 @@ size_t channel_queued_bytes(const struct channel *c);
 void channel_pause(struct channel *c);
 void channel_resume(struct channel *c);
 void channel_shutdown(struct channel *c); /* our direction ends after what is queued */
-void channel_close(struct channel *c); /* drops the queue */
+void channel_close(struct channel *c);    /* drops the queue */
 void channel_close_after_write(struct channel *c, int64_t timeout_ms);
 struct loop *channel_loop(const struct channel *c);
 

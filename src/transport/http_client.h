@@ -28,16 +28,16 @@
 struct http_client;
 struct http_call;
 
-struct http_client_options { /* 0 means the value in brackets */
+struct http_client_options {   /* 0 means the value in brackets */
     const struct str *servers; /* copied; at least one */
     size_t servers_count;
     struct tls_context *tls; /* for https servers; counted, the client keeps a reference */
     struct http_limits limits;
-    size_t connections_max; /* [32] HTTP/1.1 connections, and upgrades apart from that */
+    size_t connections_max;     /* [32] HTTP/1.1 connections, and upgrades apart from that */
     int64_t connect_timeout_ms; /* [5 s] a server, including TLS */
-    int64_t idle_timeout_ms; /* [90 s] */
-    int64_t ping_interval_ms; /* [0: none] HTTP/2 PING while calls are open; no answer for 3 intervals closes */
-    size_t calls_max; /* [4096] open and waiting; more fail with ERR_TOO_MANY_REQUESTS */
+    int64_t idle_timeout_ms;    /* [90 s] */
+    int64_t ping_interval_ms;   /* [0: none] HTTP/2 PING while calls are open; no answer for 3 intervals closes */
+    size_t calls_max;           /* [4096] open and waiting; more fail with ERR_TOO_MANY_REQUESTS */
     bool http1_only;
 };
 struct http_client *http_client_new(struct loop *loop, const struct http_client_options *options, struct error *err);
@@ -56,10 +56,10 @@ struct http_call_request { /* everything is copied */
     size_t headers_count;
     const struct secret *bearer; /* Authorization: Bearer; NULL: none */
     struct str body;
-    bool stream_body; /* the body follows by http_call_write() and http_call_end() */
-    int64_t timeout_ms; /* until the head of the answer; 0: 30 s */
+    bool stream_body;         /* the body follows by http_call_write() and http_call_end() */
+    int64_t timeout_ms;       /* until the head of the answer; 0: 30 s */
     int64_t total_timeout_ms; /* until the end of the answer; 0: none (watches) */
-    struct str upgrade; /* ask for this protocol (forces HTTP/1.1): see on_upgraded */
+    struct str upgrade;       /* ask for this protocol (forces HTTP/1.1): see on_upgraded */
 };
 struct http_call_callbacks { /* all but on_done may be NULL */
     void (*on_head)(struct http_call *call, const struct http_response *head, void *arg);

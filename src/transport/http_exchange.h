@@ -29,10 +29,10 @@
 
 /* Who is at the other end, as the transport knows it. Authentication is the handler's business. */
 struct http_peer {
-    struct address address; /* length 0 in process */
-    bool certificate; /* the client showed a certificate ... */
-    const char *certificate_error; /* ... NULL: and it verified; else why not (answer 401) */
-    struct str common_name; /* subject CN; only trust these when certificate_error is NULL */
+    struct address address;          /* length 0 in process */
+    bool certificate;                /* the client showed a certificate ... */
+    const char *certificate_error;   /* ... NULL: and it verified; else why not (answer 401) */
+    struct str common_name;          /* subject CN; only trust these when certificate_error is NULL */
     const struct str *organizations; /* subject O, each */
     size_t organizations_count;
     struct str certificate_der_sha256; /* 64 hex characters */
@@ -48,16 +48,16 @@ struct http_bytes {
 
 struct http_exchange {
     struct loop *loop;
-    struct arena *arena; /* lives as long as the exchange */
+    struct arena *arena;                /* lives as long as the exchange */
     const struct http_request *request; /* likewise */
-    const struct http_peer *peer; /* likewise */
-    void *user; /* the handler's */
+    const struct http_peer *peer;       /* likewise */
+    void *user;                         /* the handler's */
 };
 typedef void http_handler(struct http_exchange *x, void *arg);
 
 struct http_exchange_callbacks {
     void (*on_drained)(struct http_exchange *x, void *user); /* write again; after a write returned false */
-    void (*on_gone)(struct http_exchange *x, void *user); /* the client left; end the exchange (now or later) */
+    void (*on_gone)(struct http_exchange *x, void *user);    /* the client left; end the exchange (now or later) */
 };
 void http_exchange_set_callbacks(struct http_exchange *x, const struct http_exchange_callbacks *cb, void *user);
 bool http_exchange_is_gone(const struct http_exchange *x);
@@ -77,9 +77,9 @@ void http_exchange_resume_body(struct http_exchange *x);
 
 void http_exchange_respond(struct http_exchange *x, const struct http_response *head, struct http_bytes body);
 void http_exchange_respond_bytes(struct http_exchange *x, int status, struct str content_type,
-                                 struct str body); /* copies */
+                                 struct str body);                                   /* copies */
 void http_exchange_start(struct http_exchange *x, const struct http_response *head); /* sent at once */
-bool http_exchange_write(struct http_exchange *x, struct http_bytes piece); /* false: wait for on_drained */
+bool http_exchange_write(struct http_exchange *x, struct http_bytes piece);          /* false: wait for on_drained */
 bool http_exchange_write_copy(struct http_exchange *x, struct str piece);
 size_t http_exchange_queued_bytes(const struct http_exchange *x); /* to drop a watcher that is too slow */
 void http_exchange_end(struct http_exchange *x);

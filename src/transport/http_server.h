@@ -24,15 +24,15 @@ struct http_server;
 struct http_server_options { /* 0 means the value in brackets */
     struct tls_context *tls; /* NULL: plain; counted, the server keeps a reference */
     struct http_limits limits;
-    size_t connections_max; /* [8192] further ones wait in the backlog */
-    size_t streams_max; /* [250] concurrent requests of one HTTP/2 connection */
-    int64_t handshake_timeout_ms; /* [10 s] */
-    int64_t head_timeout_ms; /* [10 s] from the first byte of a request to its whole head */
-    int64_t body_idle_timeout_ms; /* [30 s] a collected body must make progress */
-    int64_t idle_timeout_ms; /* [180 s] between requests */
+    size_t connections_max;         /* [8192] further ones wait in the backlog */
+    size_t streams_max;             /* [250] concurrent requests of one HTTP/2 connection */
+    int64_t handshake_timeout_ms;   /* [10 s] */
+    int64_t head_timeout_ms;        /* [10 s] from the first byte of a request to its whole head */
+    int64_t body_idle_timeout_ms;   /* [30 s] a collected body must make progress */
+    int64_t idle_timeout_ms;        /* [180 s] between requests */
     int64_t write_stall_timeout_ms; /* [60 s] nothing of a queued answer was taken */
-    size_t write_high_bytes; /* [64 KiB] http_exchange_write() returns false from here on */
-    size_t write_max_bytes; /* [64 MiB] a queued answer larger than this is broken off */
+    size_t write_high_bytes;        /* [64 KiB] http_exchange_write() returns false from here on */
+    size_t write_max_bytes;         /* [64 MiB] a queued answer larger than this is broken off */
     bool reuse_port;
 };
 
@@ -52,7 +52,7 @@ void http_server_shutdown(struct http_server *s, int64_t timeout_ms, loop_fn *do
 
 struct http_server_stats {
     uint64_t connections, requests, refused, tls_failures, resets; /* since the start */
-    size_t open_connections, open_exchanges; /* now */
+    size_t open_connections, open_exchanges;                       /* now */
     uint64_t bytes_in, bytes_out;
 };
 struct http_server_stats http_server_stats(const struct http_server *s);

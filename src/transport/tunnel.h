@@ -28,20 +28,20 @@
 /* --- the server's end --- */
 struct tunnel;
 struct tunnel_options {
-    int64_t ping_ms; /* 0: TUNNEL_PING_MS */
-    int64_t silent_ms; /* 0: TUNNEL_SILENT_MS: on_silent from here on */
+    int64_t ping_ms;        /* 0: TUNNEL_PING_MS */
+    int64_t silent_ms;      /* 0: TUNNEL_SILENT_MS: on_silent from here on */
     int64_t close_after_ms; /* 0: 30 s of silence close the connection */
 };
-struct tunnel_callbacks { /* all but on_closed may be NULL */
+struct tunnel_callbacks {                                              /* all but on_closed may be NULL */
     void (*on_silent)(struct tunnel *t, int64_t silent_ms, void *arg); /* at every ping while silence lasts */
-    void (*on_alive)(struct tunnel *t, void *arg); /* heard again after on_silent */
+    void (*on_alive)(struct tunnel *t, void *arg);                     /* heard again after on_silent */
     void (*on_closed)(struct tunnel *t, const struct error *err,
                       void *arg); /* exactly once; then freed with its client */
 };
 struct tunnel *tunnel_accept(struct http_exchange *x, const struct tunnel_options *options,
                              const struct tunnel_callbacks *cb, void *arg);
-struct http_client *tunnel_client(struct tunnel *t); /* the tunnel's; valid until on_closed; do not free */
-int64_t tunnel_heard_ms(const struct tunnel *t); /* loop time at which the agent was last heard */
+struct http_client *tunnel_client(struct tunnel *t);  /* the tunnel's; valid until on_closed; do not free */
+int64_t tunnel_heard_ms(const struct tunnel *t);      /* loop time at which the agent was last heard */
 int64_t tunnel_round_trip_us(const struct tunnel *t); /* of the last answered ping; 0: none yet */
 void tunnel_close(struct tunnel *t);
 
@@ -49,8 +49,8 @@ void tunnel_close(struct tunnel *t);
 struct tunnel_agent;
 struct tunnel_agent_options {
     struct str path;
-    const struct secret *bearer; /* copied; NULL when a client certificate identifies */
-    int64_t silent_ms; /* 0: 2 s without a byte drops the connection */
+    const struct secret *bearer;        /* copied; NULL when a client certificate identifies */
+    int64_t silent_ms;                  /* 0: 2 s without a byte drops the connection */
     int64_t retry_min_ms, retry_max_ms; /* 0: 50 ms, 2 s */
     struct http_limits limits;
 };
@@ -66,6 +66,6 @@ struct tunnel_agent *tunnel_agent_new(struct http_client *client, const struct t
 bool tunnel_agent_is_up(const struct tunnel_agent *t);
 void tunnel_agent_set_bearer(struct tunnel_agent *t,
                              const struct secret *bearer); /* rotated token, for the next dial */
-void tunnel_agent_free(struct tunnel_agent *t); /* open exchanges are told by on_gone; NULL is fine */
+void tunnel_agent_free(struct tunnel_agent *t);            /* open exchanges are told by on_gone; NULL is fine */
 
 #endif

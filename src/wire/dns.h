@@ -39,7 +39,7 @@ enum dns_rcode {
 enum dns_flags { DNS_AUTHORITATIVE = 1, DNS_RECURSION_AVAILABLE = 2 };
 enum dns_section { DNS_ANSWER, DNS_AUTHORITY, DNS_ADDITIONAL };
 
-#define DNS_NAME_MAX 255 /* text and a zero byte fit too */
+#define DNS_NAME_MAX 255  /* text and a zero byte fit too */
 #define DNS_UDP_MAX  1232 /* what we send at most over UDP (no fragments) */
 #define DNS_TCP_MAX  65535
 

@@ -17,11 +17,11 @@ struct http_header {
 enum http_version { HTTP_1_0 = 10, HTTP_1_1 = 11, HTTP_2 = 20 };
 
 struct http_request {
-    struct str method; /* "GET" */
-    struct str target; /* as sent: "/api/v1/pods?watch=1"; always starts with "/" (or is "*") */
-    struct str path; /* before the "?", still percent-encoded */
-    struct str query; /* after the "?", still percent-encoded */
-    struct str host; /* Host or :authority */
+    struct str method;                 /* "GET" */
+    struct str target;                 /* as sent: "/api/v1/pods?watch=1"; always starts with "/" (or is "*") */
+    struct str path;                   /* before the "?", still percent-encoded */
+    struct str query;                  /* after the "?", still percent-encoded */
+    struct str host;                   /* Host or :authority */
     const struct http_header *headers; /* without Host and pseudo headers */
     size_t headers_count;
     int64_t content_length; /* -1: unknown (streamed); 0: no body */
@@ -39,8 +39,8 @@ struct http_response {
 
 /* Limits with reasons: kubectl sends heads of about 1 KiB; service account tokens and exec commands make them longer. */
 struct http_limits {
-    size_t head_max_bytes; /* 0: 64 KiB, request line and headers together */
-    size_t headers_max; /* 0: 100 */
+    size_t head_max_bytes;   /* 0: 64 KiB, request line and headers together */
+    size_t headers_max;      /* 0: 100 */
     size_t target_max_bytes; /* 0: 16 KiB */
 };
 struct http_limits http_limits_or_default(const struct http_limits *l);
@@ -63,8 +63,8 @@ bool http_query_next(struct str *query, struct arena *arena, struct str *ret_nam
 bool http_query_get(struct str query, struct arena *arena, struct str name, struct str *ret_value);
 bool http_query_has(struct str query, struct str name);
 
-bool http_is_token(struct str s); /* RFC 9110, 5.6.2 */
-bool http_is_field_value(struct str s); /* RFC 9110, 5.5: no control bytes, no outer white space */
+bool http_is_token(struct str s);         /* RFC 9110, 5.6.2 */
+bool http_is_field_value(struct str s);   /* RFC 9110, 5.5: no control bytes, no outer white space */
 const char *http_status_text(int status); /* "Not Found"; "Status" for the unknown */
 bool http_status_has_body(int status, struct str request_method); /* RFC 9110, 6.4.1 */
 

@@ -17,8 +17,8 @@ enum pki_key_type { PKI_ECDSA_P256, PKI_RSA_2048 };
 struct pki_key;
 struct pki_key *pki_key_new(enum pki_key_type type);
 struct pki_key *pki_key_read(const struct secret *pem, struct error *err); /* private: PKCS#8, SEC1 or PKCS#1 */
-struct pki_key *pki_key_read_public(struct str pem, struct error *err); /* public key or certificate PEM */
-void pki_key_pem(const struct pki_key *k, struct secret *ret); /* PKCS#8 */
+struct pki_key *pki_key_read_public(struct str pem, struct error *err);    /* public key or certificate PEM */
+void pki_key_pem(const struct pki_key *k, struct secret *ret);             /* PKCS#8 */
 void pki_key_public_pem(const struct pki_key *k, struct buf *to);
 struct pki_key *pki_key_ref(struct pki_key *k);
 void pki_key_free(struct pki_key *k); /* drops one reference; NULL is fine */
@@ -32,8 +32,8 @@ struct pki_cert;
 struct pki_cert *pki_cert_read(struct str pem, struct error *err); /* the first one in it */
 void pki_cert_pem(const struct pki_cert *c, struct buf *to);
 struct pki_cert *pki_cert_ref(struct pki_cert *c);
-void pki_cert_free(struct pki_cert *c); /* drops one reference; NULL is fine */
-void pki_cert_sha256(const struct pki_cert *c, char ret_hex[65]); /* of the DER */
+void pki_cert_free(struct pki_cert *c);                                      /* drops one reference; NULL is fine */
+void pki_cert_sha256(const struct pki_cert *c, char ret_hex[65]);            /* of the DER */
 void pki_cert_public_key_sha256(const struct pki_cert *c, char ret_hex[65]); /* SubjectPublicKeyInfo: what joins pin */
 int64_t pki_cert_not_before_ms(const struct pki_cert *c);
 int64_t pki_cert_not_after_ms(const struct pki_cert *c);
@@ -76,7 +76,7 @@ void pki_csr_new(const struct pki_key *key, const struct pki_request *request, s
 void jwt_sign(const struct pki_key *key, struct str claims_json, struct secret *ret_token);
 
 struct jwt {
-    struct buf claims; /* the JSON of the payload; buf_done() it */
+    struct buf claims;           /* the JSON of the payload; buf_done() it */
     int64_t exp_s, nbf_s, iat_s; /* 0: absent */
 };
 /* A key for a token's kid ("" when it has none), or NULL. */

@@ -38,16 +38,16 @@ struct spdy_callbacks { /* all may be NULL */
     void (*on_goaway)(struct spdy *s, uint32_t last_id, void *arg);
 };
 struct spdy_options {
-    size_t streams_max; /* 0: 100 */
+    size_t streams_max;            /* 0: 100 */
     size_t header_block_max_bytes; /* 0: 16 KiB, inflated */
-    uint32_t window_bytes; /* 0: 64 KiB, ours for receiving */
-    size_t queue_high_bytes; /* 0: 256 KiB: spdy_data() returns false from here on */
+    uint32_t window_bytes;         /* 0: 64 KiB, ours for receiving */
+    size_t queue_high_bytes;       /* 0: 256 KiB: spdy_data() returns false from here on */
 };
 
 struct spdy *spdy_new(enum spdy_role role, const struct spdy_options *o, const struct spdy_callbacks *cb, void *arg);
 void spdy_free(struct spdy *s);
 int spdy_feed(struct spdy *s, struct str bytes,
-              struct error *err); /* -1: a GOAWAY is in the output; send it and close */
+              struct error *err);        /* -1: a GOAWAY is in the output; send it and close */
 struct buf *spdy_output(struct spdy *s); /* bytes to send; the caller drops what it sent */
 
 uint32_t spdy_open(struct spdy *s, const struct http_header *headers, size_t count, bool fin); /* 0: too many */

@@ -21,11 +21,11 @@ struct tls_server_options {
     struct str certificate_pem; /* leaf first, then intermediates */
     const struct secret *key_pem;
     struct str client_ca_pem; /* several allowed; empty: no client certificates */
-    bool http1_only; /* no h2 in ALPN */
+    bool http1_only;          /* no h2 in ALPN */
 };
 struct tls_client_options {
-    struct str ca_pem; /* several allowed; empty with ca_sha256: pinned */
-    struct str ca_sha256; /* 64 hex characters: accept a chain that holds a CA with this SHA-256
+    struct str ca_pem;          /* several allowed; empty with ca_sha256: pinned */
+    struct str ca_sha256;       /* 64 hex characters: accept a chain that holds a CA with this SHA-256
                                                        of its DER SubjectPublicKeyInfo (kubeadm's discovery hash) */
     struct str certificate_pem; /* empty: no client certificate */
     const struct secret *key_pem;
@@ -51,17 +51,19 @@ enum tls_state tls_state(const struct tls *t);
  * tls_read() returns 0, then send what is in tls_output() and call tls_output_sent().
  */
 int tls_feed(struct tls *t, struct str cipher, struct error *err);
+/* After the last tls_read() of a feed that was not read to 0 (a paused reader): copies what is left of it. */
+void tls_keep(struct tls *t);
 /* Up to n plain bytes; 0: nothing now (or closed, see tls_state()); -1: err. */
 ptrdiff_t tls_read(struct tls *t, char *to, size_t n, struct error *err);
 /* Encrypt all of it into the output; only in TLS_OPEN. */
 int tls_write(struct tls *t, struct str plain, struct error *err);
-void tls_shutdown(struct tls *t); /* adds close_notify to the output */
+void tls_shutdown(struct tls *t);      /* adds close_notify to the output */
 struct buf *tls_output(struct tls *t); /* cipher text to send; the caller drops or takes what it sent */
 
 /* --- what is known of the other side once TLS_OPEN --- */
 struct tls_peer {
     bool certificate;
-    const char *error; /* NULL: verified. Else OpenSSL's words, e.g. "certificate has expired" */
+    const char *error;      /* NULL: verified. Else OpenSSL's words, e.g. "certificate has expired" */
     struct str common_name; /* the session's memory */
     struct str *organizations;
     size_t organizations_count;

@@ -37,7 +37,7 @@ struct ws_callbacks {
 };
 struct ws_options {
     size_t message_max_bytes; /* 0: no limit (pieces are delivered as they come); else 1009 */
-    size_t output_max_bytes; /* 0: 64 MiB; more queued is an error of ours: closed with 1011 */
+    size_t output_max_bytes;  /* 0: 64 MiB; more queued is an error of ours: closed with 1011 */
 };
 
 /* env: masking keys of a client. */
@@ -49,7 +49,7 @@ enum ws_state ws_state(const struct websocket *ws);
 int ws_feed(struct websocket *ws, struct str bytes, struct error *err);
 void ws_send(struct websocket *ws, bool text, struct str bytes); /* one message, one frame */
 void ws_send_parts(struct websocket *ws, bool text, struct str head,
-                   struct str body); /* one frame of two parts: a channel number and its bytes */
+                   struct str body);                    /* one frame of two parts: a channel number and its bytes */
 void ws_ping(struct websocket *ws, struct str payload); /* at most 125 bytes */
 void ws_close(struct websocket *ws, uint16_t code, struct str reason); /* starts the close handshake */
 struct buf *ws_output(struct websocket *ws); /* bytes to send; the caller drops what it sent */
@@ -57,7 +57,7 @@ struct buf *ws_output(struct websocket *ws); /* bytes to send; the caller drops 
 /* --- opening handshake --- */
 #define WS_ACCEPT_SIZE 29
 bool ws_accept_key(struct str key,
-                   char ret[WS_ACCEPT_SIZE]); /* Sec-WebSocket-Accept; false when key is not 16 bytes in base64 */
+                   char ret[WS_ACCEPT_SIZE]);      /* Sec-WebSocket-Accept; false when key is not 16 bytes in base64 */
 void ws_random_key(struct env *env, char ret[25]); /* a client's Sec-WebSocket-Key */
 /* The first of `ours` (ends in NULL) that the client's Sec-WebSocket-Protocol offers; NULL: none in common. */
 const char *ws_choose_protocol(struct str offered, const char *const *ours);
