@@ -82,6 +82,7 @@ TEST("bytes are removed from the front and from the end")
     ASSERT_STR(b, "cdef");
     buf_truncate(&b, 3);
     ASSERT_STR(b, "cde");
+    ASSERT_INT(b.p[3], 0);
     buf_truncate(&b, 9);
     ASSERT_STR(b, "cde");
     buf_drop(&b, 9);

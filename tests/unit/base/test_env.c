@@ -64,9 +64,14 @@ TEST("random numbers below a limit are below it and even")
     for (int i = 0; i < 6; i++)
         ASSERT(count[i] > 9500 && count[i] < 10500);
     ASSERT_INT(env_random_below(&sim.env, 1), 0);
-    /* Just above half of the range: nearly every second draw is thrown away, none may come out too large. */
-    for (int i = 0; i < 1000; i++)
-        ASSERT(env_random_below(&sim.env, (1ull << 63) + 1) <= 1ull << 63);
+    /* A plain remainder would give the lowest third of this range half of the time. */
+    for (int i = 0, low = 0; i < 3000; i++) {
+        uint64_t value = env_random_below(&sim.env, 3ull << 62);
+
+        ASSERT(value < 3ull << 62);
+        low += value < 1ull << 62;
+        ASSERT(i < 2999 || (low > 900 && low < 1100));
+    }
 }
 
 TEST("a uuid has the form of version 4")

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -132,6 +133,7 @@ TEST("links in a tree are removed, what they point to stays")
 TEST("a tree far deeper than there are descriptors is removed")
 {
     AUTO_ERROR struct error err = { 0 };
+    struct rlimit saved, few = { 64, 64 };
     int fd, next;
 
     ASSERT_OK(file_mkdirs(test_path("t"), 0700, &err), &err);
@@ -143,7 +145,11 @@ TEST("a tree far deeper than there are descriptors is removed")
         fd = next;
     }
     close(fd);
+    ASSERT_INT(getrlimit(RLIMIT_NOFILE, &saved), 0);
+    few.rlim_max = saved.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &few);
     ASSERT_OK(file_remove_tree(test_path("t"), &err), &err);
+    setrlimit(RLIMIT_NOFILE, &saved);
     ASSERT(!file_exists(test_path("t")));
 }
 

@@ -67,6 +67,7 @@ TEST("a value that could be taken for more than a value is quoted and escaped")
                "info node: e a=\"\" b=\"two words\" c=\"x=\\\"y\\\\\"");
     ASSERT_STR(without_time(LOGGED(log_info("e", KV("a", "x\n2026-11-21T10:00:00.123Z error forged: line")))),
                "info node: e a=\"x\\n2026-11-21T10:00:00.123Z error forged: line\"");
+    ASSERT_STR(without_time(LOGGED(log_info("e", KV("a", "x\x7f")))), "info node: e a=\"x\\x7f\"");
     ASSERT_STR(without_time(LOGGED(log_info("e", KV("a", "\033[31m\x7f\r")))),
                "info node: e a=\"\\x1b[31m\\x7f\\x0d\"");
 }

@@ -121,6 +121,23 @@ TEST("a map that is used as a queue neither grows nor slows down")
     ASSERT(m.capacity <= 64);
 }
 
+TEST("the way to the first key does not grow with what was deleted before it")
+{
+    AUTO_MAP struct map m = { 0 };
+    char key[16];
+
+    for (int i = 0; i < 1000; i++) {
+        snprintf(key, sizeof(key), "%d", i);
+        map_put(&m, str_of(key), NULL);
+    }
+    for (int i = 0; i < 999; i++) {
+        snprintf(key, sizeof(key), "%d", i);
+        map_del(&m, str_of(key));
+        ASSERT_INT(m.first, i + 1);
+    }
+    ASSERT_STR(keys_of(&m), "999");
+}
+
 TEST("a cleared map is empty and usable, a done one has no memory")
 {
     struct map m = { 0 };
