@@ -1,0 +1,245 @@
+/* The record of a local cluster: plan, save, load. */
+#include "cli/cluster.h"
+
+#include "base/file.h"
+#include "cli/run.h"
+#include "object/value.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define RUN_FOLDER   "/run/klein"
+#define DATA_FOLDER  "/var/lib/klein"
+#define FIRST_NUMBER 100
+#define LAST_NUMBER  199
+
+int cluster_name_check(const char *name, struct error *err)
+{
+    size_t n = strlen(name);
+    bool fine = n >= 1 && n <= CLUSTER_NAME_MAX && name[0] != '-' && name[n - 1] != '-';
+
+    for (size_t i = 0; i < n && fine; i++)
+        fine = (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9') || name[i] == '-';
+    if (!fine)
+        return fail(
+            err, ERR_BAD_REQUEST,
+            "a cluster's name has 1 to %d lower case letters, digits or '-', and no '-' at its ends; '%s' does not",
+            CLUSTER_NAME_MAX, name);
+    return 0;
+}
+
+char *cluster_run_path(const struct cluster_record *c, const char *file)
+{
+    return xasprintf(RUN_FOLDER "/%s/%s", c->name, file);
+}
+
+char *cluster_data_path(const struct cluster_record *c, const char *file)
+{
+    return xasprintf(DATA_FOLDER "/%s/%s", c->name, file);
+}
+
+void cluster_edge_address(const struct cluster_record *c, char ret[16])
+{
+    snprintf(ret, 16, "10.%d.255.2", c->number & 255);
+}
+
+void cluster_zone_name(int zone, char ret[16])
+{
+    snprintf(ret, 16, "%c", 'a' + zone % 26);
+}
+
+int cluster_lock(struct error *err)
+{
+    if (file_mkdirs(RUN_FOLDER, 0755, err) < 0)
+        return -1;
+    AUTO_FD int fd = open(RUN_FOLDER "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail_sys(err, errno, "open '%s'", RUN_FOLDER "/lock");
+    if (flock(fd, LOCK_EX) < 0)
+        return fail_sys(err, errno, "lock '%s'", RUN_FOLDER "/lock");
+    return TAKE_FD(fd);
+}
+
+/* --- the number: a /16 nobody on this machine uses ------------------------------------------------------------------- */
+
+static bool number_in_addresses(int number)
+{
+    struct ifaddrs *list = NULL;
+    bool used = false;
+
+    if (getifaddrs(&list) < 0)
+        return false;
+    for (struct ifaddrs *a = list; a; a = a->ifa_next) {
+        if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET)
+            continue;
+        uint32_t ip = ntohl(((struct sockaddr_in *)(void *)a->ifa_addr)->sin_addr.s_addr);
+        used |= (ip >> 16) == (uint32_t)(10 << 8 | number);
+    }
+    freeifaddrs(list);
+    return used;
+}
+
+static bool number_in_records(int number)
+{
+    DIR *d = opendir(RUN_FOLDER);
+    struct dirent *entry;
+    bool used = false;
+
+    while (d && !used && (entry = readdir(d))) {
+        struct cluster_record other;
+        bool found;
+        if (entry->d_name[0] != '.' && cluster_load(entry->d_name, &other, &found, NULL) == 0 && found)
+            used = other.number == number;
+    }
+    if (d)
+        closedir(d);
+    return used;
+}
+
+int cluster_plan(struct cluster_record *ret, const char *name, int zones, int nodes_per_zone, struct error *err)
+{
+    struct cluster_record plan, *c = &plan;
+
+    if (zones * nodes_per_zone > CLUSTER_NODES_MAX)
+        return fail(err, ERR_BAD_REQUEST, "a local cluster has at most %d nodes", CLUSTER_NODES_MAX);
+    plan = (struct cluster_record){ .zones = zones, .nodes_per_zone = nodes_per_zone };
+    snprintf(c->name, sizeof(c->name), "%s", name);
+    for (c->number = FIRST_NUMBER; c->number <= LAST_NUMBER; c->number++)
+        if (!number_in_addresses(c->number) && !number_in_records(c->number))
+            break;
+    if (c->number > LAST_NUMBER)
+        return fail(err, ERR_UNAVAILABLE, "every network from 10.%d.0.0/16 to 10.%d.0.0/16 is in use on this machine",
+                    FIRST_NUMBER, LAST_NUMBER);
+    snprintf(c->edge.name, sizeof(c->edge.name), "edge");
+    snprintf(c->edge.address, sizeof(c->edge.address), "10.%d.255.2", c->number & 255);
+    for (int zone = 0; zone < zones; zone++)
+        for (int i = 0; i < nodes_per_zone; i++) {
+            struct machine *m = &c->nodes[c->nodes_count++];
+            cluster_zone_name(zone, m->zone);
+            snprintf(m->name, sizeof(m->name), "node-%s%d", m->zone, i + 1);
+            snprintf(m->address, sizeof(m->address), "10.%d.%d.%d", c->number & 255, (zone + 1) & 255, (11 + i) & 255);
+        }
+    *ret = plan;
+    return 0;
+}
+
+/* --- the file ---------------------------------------------------------------------------------------------------------- */
+
+static void put_text(struct arena *a, struct value *o, const char *name, const char *text)
+{
+    value_put_str(a, o, str_of(name), value_text(a, text));
+}
+
+static void put_number(struct arena *a, struct value *o, const char *name, int64_t number)
+{
+    value_put_str(a, o, str_of(name), value_int(a, number));
+}
+
+static struct value *machine_value(struct arena *a, const struct machine *m)
+{
+    struct value *o = value_object(a);
+
+    put_text(a, o, "name", m->name);
+    put_text(a, o, "zone", m->zone);
+    put_text(a, o, "address", m->address);
+    put_number(a, o, "pid", m->pid);
+    put_number(a, o, "startTime", (int64_t)m->start_time);
+    return o;
+}
+
+int cluster_save(const struct cluster_record *c, struct error *err)
+{
+    AUTO_ARENA struct arena a = { 0 };
+    AUTO_BUF struct buf text = BUF_MAX(1 * MIB);
+    AUTO_FREE char *folder = cluster_run_path(c, "");
+    AUTO_FREE char *path = cluster_run_path(c, "cluster.json");
+    struct value *o = value_object(&a), *nodes = value_array(&a);
+
+    put_text(&a, o, "name", c->name);
+    put_number(&a, o, "number", c->number);
+    put_number(&a, o, "zones", c->zones);
+    put_number(&a, o, "nodesPerZone", c->nodes_per_zone);
+    put_text(&a, o, "kubeconfig", c->kubeconfig);
+    value_put_str(&a, o, STR("edge"), machine_value(&a, &c->edge));
+    for (int i = 0; i < c->nodes_count; i++)
+        value_append(&a, nodes, machine_value(&a, &c->nodes[i]));
+    value_put_str(&a, o, STR("nodes"), nodes);
+    value_write(&text, o);
+    if (file_mkdirs(folder, 0755, err) < 0)
+        return -1;
+    return file_write(path, buf_str(&text), 0600, err);
+}
+
+static void read_text(struct view o, const char *name, char *to, size_t size)
+{
+    snprintf(to, size, "%.*s", STR_ARG(view_str(view_get_str(o, str_of(name)))));
+}
+
+static int64_t read_number(struct view o, const char *name)
+{
+    return view_int(view_get_str(o, str_of(name)), 0);
+}
+
+static void read_machine(struct view o, struct machine *m)
+{
+    read_text(o, "name", m->name, sizeof(m->name));
+    read_text(o, "zone", m->zone, sizeof(m->zone));
+    read_text(o, "address", m->address, sizeof(m->address));
+    m->pid = (pid_t)read_number(o, "pid");
+    m->start_time = (uint64_t)read_number(o, "startTime");
+}
+
+int cluster_load(const char *name, struct cluster_record *c, bool *ret_found, struct error *err)
+{
+    AUTO_ERROR struct error read_err = { 0 };
+    AUTO_BUF struct buf text = BUF_MAX(1 * MIB);
+
+    *ret_found = false;
+    *c = (struct cluster_record){ 0 };
+    if (cluster_name_check(name, err) < 0)
+        return -1;
+    snprintf(c->name, sizeof(c->name), "%s", name);
+    AUTO_FREE char *path = cluster_run_path(c, "cluster.json");
+    if (file_read(path, &text, &read_err) < 0) {
+        if (read_err.code == ERR_NOT_FOUND)
+            return 0;
+        error_move(err, &read_err);
+        return -1;
+    }
+    struct object *o = object_parse(buf_str(&text), err);
+    if (!o)
+        return error_context(err, "read '%s'", path);
+    struct view root = object_root(o);
+    struct view_iter it = { 0 };
+    c->number = (int)read_number(root, "number");
+    c->zones = (int)read_number(root, "zones");
+    c->nodes_per_zone = (int)read_number(root, "nodesPerZone");
+    read_text(root, "kubeconfig", c->kubeconfig, sizeof(c->kubeconfig));
+    read_machine(view_get_str(root, STR("edge")), &c->edge);
+    while (view_next(view_get_str(root, STR("nodes")), &it) && c->nodes_count < CLUSTER_NODES_MAX)
+        read_machine(it.value, &c->nodes[c->nodes_count++]);
+    object_unref(o);
+    *ret_found = true;
+    return 0;
+}
+
+void cluster_forget(const struct cluster_record *c)
+{
+    AUTO_FREE char *run = xasprintf(RUN_FOLDER "/%s", c->name);
+    AUTO_FREE char *data = xasprintf(DATA_FOLDER "/%s", c->name);
+
+    file_remove_tree(data, NULL);
+    file_remove_tree(run, NULL);
+    rmdir(DATA_FOLDER); /* only when this was the last cluster */
+}
+
+bool machine_is_alive(const struct machine *m)
+{
+    return m->start_time && process_start_time(m->pid) == m->start_time;
+}

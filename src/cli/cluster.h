@@ -1,0 +1,67 @@
+/*
+ * A local cluster as `klein up` makes it: names, addresses, folders, processes. Kept in a small JSON file, so that
+ * status and down know it, also when half of it is missing.
+ *
+ *     /run/klein/NAME/cluster.json      this record; removed last by `klein down`
+ *     /run/klein/NAME/MACHINE.json       specs of the inits
+ *     /var/lib/klein/NAME/              data: server/, nodes/NODE/, registry/, gateway/, log/, kubeconfig
+ *
+ * Addresses of cluster number X (100-199, the first free): the host's link is 10.X.255.0/30 (host .1, cluster .2), zone Z's
+ * bridge is 10.X.Z.0/24 (the cluster's side .1, nodes from .11). Pods and Services use 10.244.0.0/16 and 10.96.0.0/16 in
+ * every cluster: these addresses never leave the cluster's namespaces.
+ */
+#ifndef CLI_CLUSTER_H
+#define CLI_CLUSTER_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <sys/types.h>
+
+#define CLUSTER_NAME_MAX  32
+#define CLUSTER_NODES_MAX 64
+#define CLUSTER_ZONES_MAX 16
+
+#define CLUSTER_POD_CIDR     "10.244.0.0/16"
+#define CLUSTER_SERVICE_CIDR "10.96.0.0/16"
+#define CLUSTER_DNS          "10.96.0.10"
+
+struct machine { /* an init and the namespaces it holds */
+    char name[64];
+    char zone[16]; /* "" for the cluster's own namespace */
+    char address[16];
+    pid_t pid;           /* of the init, as the host sees it; 0 = not started */
+    uint64_t start_time; /* guards against a reused pid */
+};
+
+struct cluster_record {
+    char name[CLUSTER_NAME_MAX + 1];
+    int number; /* X above */
+    int zones;
+    int nodes_per_zone;
+    struct machine edge; /* server, gateway, registry, bridges */
+    struct machine nodes[CLUSTER_NODES_MAX];
+    int nodes_count;
+    char kubeconfig[256]; /* where else it was written; "" */
+};
+
+int cluster_name_check(const char *name, struct error *err); /* DNS label, at most CLUSTER_NAME_MAX */
+/* 0 and *ret_found false when there is no such cluster. */
+int cluster_load(const char *name, struct cluster_record *c, bool *ret_found, struct error *err);
+int cluster_save(const struct cluster_record *c, struct error *err);
+void cluster_forget(const struct cluster_record *c); /* removes both folders */
+/* Plan a new cluster: number, names, addresses. Nothing is made. */
+int cluster_plan(struct cluster_record *ret, const char *name, int zones, int nodes_per_zone, struct error *err);
+/* One `up` or `down` at a time on this machine; returns a descriptor to close. */
+int cluster_lock(struct error *err);
+
+bool machine_is_alive(const struct machine *m);
+char *cluster_run_path(const struct cluster_record *c, const char *file);  /* heap: /run/klein/NAME/FILE */
+char *cluster_data_path(const struct cluster_record *c, const char *file); /* heap: /var/lib/klein/NAME/FILE */
+void cluster_edge_address(const struct cluster_record *c, char ret[16]);   /* 10.X.255.2: API, gateway, registry */
+void cluster_zone_name(int zone, char ret[16]);                            /* 0 -> "a" */
+
+#define CLUSTER_API_PORT      6443
+#define CLUSTER_REGISTRY_PORT 5000
+
+#endif

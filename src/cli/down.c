@@ -1,0 +1,99 @@
+/* `klein down`: remove a local cluster, whole or half made, and everything it put on this machine. */
+#include "base/file.h"
+#include "base/time.h"
+#include "cli/commands.h"
+#include "cli/links.h"
+#include "cli/run.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+static const struct option_row options[] = {
+    { "name", "NAME", "klein", "the cluster's name" },
+    { 0 },
+};
+
+/* Remove a cgroup and those below it, deepest first; only directories can be removed there. */
+static void remove_cgroup(const char *path)
+{
+    DIR *d = opendir(path);
+    struct dirent *entry;
+
+    while (d && (entry = readdir(d)))
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.') {
+            AUTO_FREE char *below = xasprintf("%s/%s", path, entry->d_name);
+            remove_cgroup(below);
+        }
+    if (d)
+        closedir(d);
+    /* The kernel needs a moment after the last process of a killed namespace is gone. */
+    int64_t until_ms = time_monotonic_ms() + 2000;
+    while (d && rmdir(path) < 0 && time_monotonic_ms() < until_ms)
+        usleep(2000);
+}
+
+/* Agents keep a cluster's containers below klein/NAME in every hierarchy: /sys/fs/cgroup/[CONTROLLER/]klein/NAME. */
+static void remove_cgroups(const char *name)
+{
+    static const char root[] = "/sys/fs/cgroup";
+    DIR *d = opendir(root);
+    struct dirent *entry;
+    AUTO_FREE char *unified = xasprintf("%s/klein/%s", root, name);
+
+    remove_cgroup(unified);
+    while (d && (entry = readdir(d))) {
+        if (entry->d_name[0] == '.' || str_is(str_of(entry->d_name), "klein"))
+            continue;
+        AUTO_FREE char *own = xasprintf("%s/%s/klein/%s", root, entry->d_name, name);
+        AUTO_FREE char *parent = xasprintf("%s/%s/klein", root, entry->d_name);
+        if (!file_exists(own))
+            continue;
+        remove_cgroup(own);
+        rmdir(parent); /* only when no other cluster uses it */
+    }
+    if (d)
+        closedir(d);
+    AUTO_FREE char *parent = xasprintf("%s/klein", root);
+    rmdir(parent);
+}
+
+static int run(const struct args *a, struct error *err)
+{
+    const char *name = arg(a, "name");
+    struct cluster_record c;
+    bool found;
+
+    if (a->words_count || cluster_name_check(name, err) < 0) {
+        if (a->words_count)
+            fail(err, ERR_BAD_REQUEST, "unexpected argument '%s'", a->words[0]);
+        return EXIT_USAGE;
+    }
+    if (geteuid() != 0)
+        return fail(err, ERR_FORBIDDEN, "`klein down` removes namespaces and must run as root");
+    AUTO_FD int lock = cluster_lock(err);
+    if (lock < 0 || cluster_load(name, &c, &found, err) < 0)
+        return -1;
+    if (found) {
+        for (int i = 0; i < c.nodes_count; i++)
+            if (process_kill(c.nodes[i].pid, c.nodes[i].start_time, 10 * SECOND_MS, err) < 0)
+                return -1;
+        if (process_kill(c.edge.pid, c.edge.start_time, 10 * SECOND_MS, err) < 0)
+            return -1;
+        links_remove_host(&c);
+    }
+    remove_cgroups(name);
+    cluster_forget(&c);
+    printf(found ? "Cluster '%s' is removed.\n" : "There is no cluster '%s'; leftovers of that name are removed.\n",
+           name);
+    return 0;
+}
+
+const struct subcommand command_down = {
+    .name = "down",
+    .summary = "Remove a local cluster and everything it put on this machine.",
+    .usage = "[--name NAME]",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,22 @@
+/* Starting the machines of a local cluster: namespaces under an init, and the specs that say what runs in them. */
+#ifndef CLI_MACHINE_H
+#define CLI_MACHINE_H
+
+#include "cli/cluster.h"
+
+#define MIRRORS_MAX 16
+
+struct machine_settings {
+    const char *program;              /* absolute path of klein */
+    const char *mirrors[MIRRORS_MAX]; /* HOST=URL */
+    int mirrors_count;
+};
+
+/* Write the spec and start the init; *ret_ready_fd is to be written one byte when the links are there, and closed. */
+int machine_start_edge(struct cluster_record *c, const struct machine_settings *s, int *ret_ready_fd,
+                       struct error *err);
+int machine_start_node(struct cluster_record *c, struct machine *node, const struct machine_settings *s,
+                       int *ret_ready_fd, struct error *err);
+int machine_ready(int ready_fd, struct error *err); /* tells the init to go on; closes ready_fd */
+
+#endif

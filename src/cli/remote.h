@@ -1,0 +1,29 @@
+/* One call after the other to a cluster's API, as its administrator. Blocking; for commands. */
+#ifndef CLI_REMOTE_H
+#define CLI_REMOTE_H
+
+#include "base/secret.h"
+#include "object/object.h"
+#include "transport/http_client.h"
+
+struct remote {
+    char *server; /* "https://10.100.255.2:6443" */
+    struct str server_str;
+    struct tls_context *tls;
+    struct http_client_options options;
+    char ca_pin[65]; /* CAHASH of join tokens */
+};
+
+/* pki_folder holds ca.crt, admin.crt, admin.key (server/ca.h). */
+int remote_open(struct remote *r, const char *server, const char *pki_folder, struct error *err);
+void remote_close(struct remote *r);
+/* body empty: none. Any answer but 2xx is a failure with the Status' own message. *ret (may be NULL) is the answer's object. */
+int remote_call(struct remote *r, const char *method, const char *target, struct str body, int64_t timeout_ms,
+                struct object **ret, struct error *err);
+/* The same for answers that are not objects. */
+int remote_fetch(struct remote *r, const char *target, int64_t timeout_ms, struct buf *ret, struct error *err);
+
+/* Make a bootstrap token that expires after ttl_s; *ret is TOKENID.TOKENSECRET.CAHASH (docs/reference/agent-protocol.md, 1). */
+int remote_token_create(struct remote *r, int64_t ttl_s, struct secret *ret, struct error *err);
+
+#endif

@@ -1,0 +1,308 @@
+/* `klein up`: a cluster on this machine, made the way it would look on many: zones are bridges, nodes are namespaces. */
+#include "base/file.h"
+#include "base/time.h"
+#include "cli/commands.h"
+#include "cli/links.h"
+#include "cli/machine.h"
+#include "cli/remote.h"
+#include "cli/run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define SERVER_LIMIT_MS (30 * SECOND_MS)
+#define NODES_LIMIT_MS  (60 * SECOND_MS)
+#define POLL_MS         20
+#define JOIN_TOKEN_S    (24 * 3600) /* a lost node of this cluster is made again by `klein up` with a new token */
+
+static const struct option_row options[] = {
+    { "name", "NAME", "klein", "the cluster's name" },
+    { "zones", "N", "3", "failure domains, each a bridge that can be cut" },
+    { "nodes-per-zone", "N", "1", "nodes in each zone, each a namespace of its own" },
+    { "kubeconfig", "FILE", NULL, "also write the administrator's kubeconfig here" },
+    { "mirror", "HOST=URL", NULL, "pull images of HOST from the registry at URL", .repeated = true },
+    { 0 },
+};
+
+static int64_t began_ms;
+
+static void progress(const char *format, ...) PRINTF(1, 2);
+static void progress(const char *format, ...)
+{
+    va_list args;
+
+    printf("%6.2f s  ", (double)(time_monotonic_ms() - began_ms) / 1000);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+    fflush(stdout);
+}
+
+static int own_program(char to[4096], struct error *err)
+{
+    ssize_t n = readlink("/proc/self/exe", to, 4095);
+
+    if (n <= 0)
+        return fail_sys(err, errno, "find klein's own program file");
+    to[n] = '\0';
+    return 0;
+}
+
+static int read_settings(const struct args *a, struct machine_settings *s, struct error *err)
+{
+    static char program[4096];
+
+    if (own_program(program, err) < 0)
+        return -1;
+    s->program = program;
+    for (int i = 0; i < arg_count(a, "mirror"); i++) {
+        const char *mirror = arg_nth(a, "mirror", i);
+        struct str url = str_of(mirror), host;
+        if (!str_cut(&url, '=', &host) || !host.n ||
+            !(str_starts(url, STR("http://")) || str_starts(url, STR("https://")))) {
+            fail(err, ERR_BAD_REQUEST, "--mirror must be HOST=URL with a http or https URL, not '%s'", mirror);
+            return EXIT_USAGE;
+        }
+        if (s->mirrors_count == MIRRORS_MAX) {
+            fail(err, ERR_BAD_REQUEST, "at most %d mirrors", MIRRORS_MAX);
+            return EXIT_USAGE;
+        }
+        s->mirrors[s->mirrors_count++] = mirror;
+    }
+    return 0;
+}
+
+static int open_remote(const struct cluster_record *c, struct remote *r, struct error *err)
+{
+    AUTO_FREE char *pki = cluster_data_path(c, "server/pki");
+    char address[16];
+
+    cluster_edge_address(c, address);
+    AUTO_FREE char *url = xasprintf("https://%s:%d", address, CLUSTER_API_PORT);
+    return remote_open(r, url, pki, err);
+}
+
+/* The last lines of a log, for a start that failed. */
+static void show_log(const struct cluster_record *c, const char *name)
+{
+    AUTO_FREE char *file = xasprintf("log/%s.log", name);
+    AUTO_FREE char *path = cluster_data_path(c, file);
+
+    fprintf(stderr, "its log is %s\n", path);
+}
+
+static int wait_server(const struct cluster_record *c, struct remote *r, struct error *err)
+{
+    int64_t until_ms = time_monotonic_ms() + SERVER_LIMIT_MS;
+    AUTO_ERROR struct error last = { 0 };
+
+    while (time_monotonic_ms() < until_ms && machine_is_alive(&c->edge)) {
+        AUTO_BUF struct buf answer = BUF_MAX(64 * KIB);
+        if (open_remote(c, r, &last) == 0 && remote_fetch(r, "/readyz", 1000, &answer, &last) == 0)
+            return 0;
+        remote_close(r);
+        poll(NULL, 0, POLL_MS);
+    }
+    show_log(c, "server");
+    return fail(err, ERR_TIMEOUT, "the API server did not become ready within %lld s: %s",
+                (long long)(SERVER_LIMIT_MS / SECOND_MS), error_text(&last));
+}
+
+static int write_token(const struct cluster_record *c, struct remote *r, struct error *err)
+{
+    AUTO_SECRET struct secret token = { 0 };
+    AUTO_FREE char *path = cluster_run_path(c, "join-token");
+
+    if (remote_token_create(r, JOIN_TOKEN_S, &token, err) < 0)
+        return -1;
+    return file_write(path, secret_reveal(&token), 0600, err);
+}
+
+static int start_edge(struct cluster_record *c, const struct machine_settings *settings, struct error *err)
+{
+    int ready_fd;
+
+    links_remove_host(c); /* of a namespace that died */
+    if (machine_start_edge(c, settings, &ready_fd, err) < 0)
+        return -1;
+    if (links_make_edge(c, err) < 0) {
+        close(ready_fd);
+        return -1;
+    }
+    return machine_ready(ready_fd, err);
+}
+
+static int start_nodes(struct cluster_record *c, const struct machine_settings *settings, int *ret_started,
+                       struct error *err)
+{
+    *ret_started = 0;
+    for (int i = 0; i < c->nodes_count; i++) {
+        int ready_fd;
+        if (machine_is_alive(&c->nodes[i]))
+            continue;
+        if (machine_start_node(c, &c->nodes[i], settings, &ready_fd, err) < 0)
+            return -1;
+        if (links_make_node(c, &c->nodes[i], err) < 0) {
+            close(ready_fd);
+            return -1;
+        }
+        if (machine_ready(ready_fd, err) < 0)
+            return -1;
+        ++*ret_started;
+    }
+    return 0;
+}
+
+static bool is_ready(struct view node)
+{
+    struct view_iter it = { 0 };
+    struct view conditions = view_get_str(view_get_str(node, STR("status")), STR("conditions"));
+
+    while (view_next(conditions, &it))
+        if (str_is(view_str(view_get_str(it.value, STR("type"))), "Ready"))
+            return str_is(view_str(view_get_str(it.value, STR("status"))), "True");
+    return false;
+}
+
+static int count_ready(const struct cluster_record *c, struct remote *r, struct error *err)
+{
+    struct object *list = NULL;
+    struct view_iter it = { 0 };
+    int ready = 0;
+
+    if (remote_call(r, "GET", "/api/v1/nodes", STR_NONE, 5000, &list, err) < 0)
+        return -1;
+    while (view_next(view_get_str(object_root(list), STR("items")), &it)) {
+        struct str name = view_str(view_get_str(view_get_str(it.value, STR("metadata")), STR("name")));
+        for (int i = 0; i < c->nodes_count; i++)
+            ready += str_is(name, c->nodes[i].name) && is_ready(it.value);
+    }
+    object_unref(list);
+    return ready;
+}
+
+static int wait_nodes(const struct cluster_record *c, struct remote *r, struct error *err)
+{
+    int64_t until_ms = time_monotonic_ms() + NODES_LIMIT_MS;
+    AUTO_ERROR struct error last = { 0 };
+    int ready = 0;
+
+    while (time_monotonic_ms() < until_ms) {
+        ready = count_ready(c, r, &last);
+        if (ready == c->nodes_count)
+            return 0;
+        poll(NULL, 0, POLL_MS);
+    }
+    show_log(c, c->nodes[0].name);
+    return fail(err, ERR_TIMEOUT, "%d of %d nodes became Ready within %lld s%s%s", MAX(ready, 0), c->nodes_count,
+                (long long)(NODES_LIMIT_MS / SECOND_MS), last.message ? ": " : "", last.message ? last.message : "");
+}
+
+static int write_kubeconfig(struct cluster_record *c, const char *also, struct error *err)
+{
+    AUTO_FREE char *source = cluster_data_path(c, "server/admin.kubeconfig");
+    AUTO_FREE char *path = cluster_data_path(c, "kubeconfig");
+    AUTO_BUF struct buf text = BUF_MAX(256 * KIB);
+
+    if (file_read(source, &text, err) < 0 || file_write(path, buf_str(&text), 0600, err) < 0)
+        return error_context(err, "write the kubeconfig");
+    if (!also)
+        return 0;
+    if (file_write(also, buf_str(&text), 0600, err) < 0)
+        return error_context(err, "write the kubeconfig");
+    snprintf(c->kubeconfig, sizeof(c->kubeconfig), "%s", also);
+    return cluster_save(c, err);
+}
+
+static void print_next(const struct cluster_record *c, const char *kubeconfig)
+{
+    AUTO_FREE char *own = cluster_data_path(c, "kubeconfig");
+    char address[16];
+
+    cluster_edge_address(c, address);
+    printf("\nCluster '%s' is up: %d nodes in %d zones.\n\n", c->name, c->nodes_count, c->zones);
+    printf("    export KUBECONFIG=%s\n", kubeconfig ? kubeconfig : own);
+    printf("    kubectl get nodes -L topology.kubernetes.io/zone\n");
+    printf("    klein status --name %s\n\n", c->name);
+    printf("API       https://%s:%d\nGateway   http://%s/\nRegistry  http://%s:%d\n", address, CLUSTER_API_PORT,
+           address, address, CLUSTER_REGISTRY_PORT);
+}
+
+static int bring_up(struct cluster_record *c, const struct machine_settings *settings, const char *kubeconfig,
+                    struct error *err)
+{
+    struct remote remote = { 0 };
+    int started = 0, result = -1;
+
+    if (!machine_is_alive(&c->edge)) {
+        /* Nodes are cabled to the edge's bridges: without it they are cut off for good and start again. */
+        for (int i = 0; i < c->nodes_count; i++)
+            if (process_kill(c->nodes[i].pid, c->nodes[i].start_time, 5000, err) < 0)
+                return -1;
+        progress("starting the API server, gateway and registry");
+        if (start_edge(c, settings, err) < 0)
+            return -1;
+    }
+    if (wait_server(c, &remote, err) < 0)
+        return -1;
+    progress("the API server is ready");
+    if (write_token(c, &remote, err) == 0 && start_nodes(c, settings, &started, err) == 0) {
+        progress("%d of %d nodes started, waiting until all are Ready", started, c->nodes_count);
+        result = wait_nodes(c, &remote, err);
+    }
+    remote_close(&remote);
+    if (result < 0 || write_kubeconfig(c, kubeconfig, err) < 0)
+        return -1;
+    progress("%d nodes are Ready", c->nodes_count);
+    return 0;
+}
+
+static int run(const struct args *a, struct error *err)
+{
+    const char *name = arg(a, "name"), *kubeconfig = arg(a, "kubeconfig");
+    struct machine_settings settings = { 0 };
+    struct cluster_record c;
+    int64_t zones, nodes;
+    bool found;
+    int rc;
+
+    began_ms = time_monotonic_ms();
+    if (a->words_count || cluster_name_check(name, err) < 0 ||
+        arg_number(a, "zones", 1, CLUSTER_ZONES_MAX, &zones, err) < 0 ||
+        arg_number(a, "nodes-per-zone", 1, CLUSTER_NODES_MAX, &nodes, err) < 0) {
+        if (a->words_count)
+            fail(err, ERR_BAD_REQUEST, "unexpected argument '%s'", a->words[0]);
+        return EXIT_USAGE;
+    }
+    rc = read_settings(a, &settings, err);
+    if (rc)
+        return rc;
+    if (geteuid() != 0)
+        return fail(err, ERR_FORBIDDEN, "`klein up` makes namespaces and must run as root");
+    AUTO_FD int lock = cluster_lock(err);
+    if (lock < 0 || cluster_load(name, &c, &found, err) < 0)
+        return -1;
+    if (found && (arg_given(a, "zones") || arg_given(a, "nodes-per-zone")) &&
+        (c.zones != zones || c.nodes_per_zone != nodes))
+        return fail(err, ERR_CONFLICT,
+                    "cluster '%s' exists with %d zones of %d nodes: remove it first with `klein down --name %s`", name,
+                    c.zones, c.nodes_per_zone, name);
+    if (!found && (cluster_plan(&c, name, (int)zones, (int)nodes, err) < 0 || cluster_save(&c, err) < 0))
+        return -1;
+    progress(found ? "cluster '%s' exists, starting what is missing" : "making cluster '%s'", name);
+    if (bring_up(&c, &settings, kubeconfig, err) < 0)
+        return -1;
+    print_next(&c, kubeconfig);
+    return 0;
+}
+
+const struct subcommand command_up = {
+    .name = "up",
+    .summary = "Make or repair a cluster on this machine: zones, nodes, API server, gateway, registry.",
+    .usage = "[--name NAME] [--zones N] [--nodes-per-zone N] [--kubeconfig FILE] [--mirror HOST=URL ...]",
+    .options = options,
+    .run = run,
+};
