@@ -153,7 +153,7 @@ struct value *strategic_merge_list(struct strategic *c, const struct strategic_f
                                    struct value *patch, bool delete_list)
 {
     struct value *merged;
-    bool maps;
+    bool maps = false;
 
     if (original->items_count == 0 && patch->items_count == 0)
         return original;
