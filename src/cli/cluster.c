@@ -121,8 +121,10 @@ int cluster_plan(struct cluster_record *ret, const char *name, int zones, int no
     for (int zone = 0; zone < zones; zone++)
         for (int i = 0; i < nodes_per_zone; i++) {
             struct machine *m = &c->nodes[c->nodes_count++];
-            cluster_zone_name(zone, m->zone);
-            snprintf(m->name, sizeof(m->name), "node-%s%d", m->zone, i + 1);
+            char letter[16];
+            cluster_zone_name(zone, letter);
+            memcpy(m->zone, letter, sizeof(m->zone));
+            snprintf(m->name, sizeof(m->name), "node-%s%d", letter, i + 1);
             snprintf(m->address, sizeof(m->address), "10.%d.%d.%d", c->number & 255, (zone + 1) & 255, (11 + i) & 255);
         }
     *ret = plan;
