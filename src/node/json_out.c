@@ -70,6 +70,12 @@ void json_bool(struct json_out *j, const char *name, bool b)
     buf_add_text(j->to, b ? "true" : "false");
 }
 
+void json_raw(struct json_out *j, const char *name, struct str json)
+{
+    next(j, name);
+    buf_add(j->to, json);
+}
+
 void json_strs(struct json_out *j, const char *name, const char *const *items)
 {
     json_array(j, name);

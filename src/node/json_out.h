@@ -24,6 +24,7 @@ void json_str(struct json_out *j, const char *name, struct str s);
 void json_text(struct json_out *j, const char *name, const char *s);
 void json_int(struct json_out *j, const char *name, int64_t i);
 void json_bool(struct json_out *j, const char *name, bool b);
+void json_raw(struct json_out *j, const char *name, struct str json);           /* text that is JSON already */
 void json_strs(struct json_out *j, const char *name, const char *const *items); /* ends in NULL */
 
 #endif
