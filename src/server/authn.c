@@ -134,6 +134,11 @@ enum phase_result authn_phase(struct request *r)
         return refuse(r, "the Authorization header is no bearer token");
     case SHOWN_TOKEN: {
         AUTO_ERROR struct error err = { 0 };
+        if (authn_looks_like_bootstrap_token(token) && !authn_attempt(r)) {
+            request_fail(r, ERR_TOO_MANY_REQUESTS, "too many attempts from this address, try again later");
+            r->err.retry_after_s = 1;
+            return PHASE_FAILED;
+        }
         if (authn_token(r->server, &r->arena, token, (struct authn_audiences){ 0 }, &r->identity, NULL, &err) < 0)
             return refuse(r, error_text(&err));
         return PHASE_DONE;

@@ -16,6 +16,7 @@
 #define SERVER_CA_H
 
 #include "base/env.h"
+#include "base/time.h"
 #include "wire/pki.h"
 
 #define CA_LIFETIME_MS      (10 * 365 * 24 * HOUR_MS)

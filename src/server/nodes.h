@@ -14,23 +14,25 @@
 #ifndef SERVER_NODES_H
 #define SERVER_NODES_H
 
+#include "server/server.h"
 #include "transport/tunnel.h"
 
 #define NODES_MAX                 20000 /* known names; more are refused with ERR_TOO_MANY_REQUESTS */
-#define NODES_RECONNECT_WINDOW_MS 5000 /* a server that (re)started calls nobody silent before */
+#define NODES_RECONNECT_WINDOW_MS 5000  /* a server that (re)started calls nobody silent before */
 
 struct nodes;
 
 struct node_facts {
     struct str name; /* borrowed for the call */
     bool connected;
-    bool silent; /* nothing heard for TUNNEL_SILENT_MS, or not connected */
-    int64_t last_seen_age_ms; /* since the last byte from it */
+    bool silent;                     /* nothing heard for TUNNEL_SILENT_MS, or not connected */
+    int64_t last_seen_age_ms;        /* since the last byte from it */
     uint64_t applied_endpointslices; /* revision in force there; 0: nothing reported yet */
-    struct str applied_json; /* the whole "applied" object as it came; "{}" before */
-    struct str key_sha256; /* of the certificate on its tunnel */
+    struct str applied_json;         /* the whole "applied" object as it came; "{}" before */
+    struct str key_sha256;           /* of the certificate on its tunnel */
 };
 
+struct nodes *server_nodes(struct server *s); /* the server's own (parts.def); NULL before it started */
 struct nodes *nodes_new(struct loop *loop);
 void nodes_free(struct nodes *n); /* closes all tunnels; NULL is fine */
 

@@ -90,9 +90,11 @@ static bool is_held(const struct held *h, const struct permission *p)
 static bool verb_is_held(const struct held *h, const struct rbac_rule *rule, struct str verb, size_t *budget)
 {
     size_t names = MAX(rule->names.count, (size_t)1);
-    for (size_t u = 0; u < rule->urls.count; u++)
-        if ((*budget)-- == 0 || !is_held(h, &(struct permission){ .verb = verb, .url = rule->urls.items[u] }))
+    for (size_t u = 0; u < rule->urls.count; u++) {
+        if (*budget == 0 || !is_held(h, &(struct permission){ .verb = verb, .url = rule->urls.items[u] }))
             return false;
+        (*budget)--;
+    }
     for (size_t g = 0; g < rule->groups.count; g++)
         for (size_t s = 0; s < rule->resources.count; s++)
             for (size_t n = 0; n < names; n++) {
