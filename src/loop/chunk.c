@@ -1,5 +1,5 @@
 /* The write queue of a stream: copies are gathered in chunks, owned bytes pass through untouched. */
-#include "loop/stream_internal.h"
+#include "loop/chunk.h"
 
 #include <stdlib.h>
 
@@ -74,4 +74,31 @@ void chunk_queue_drop(struct chunk_queue *q, size_t n)
 void chunk_queue_clear(struct chunk_queue *q)
 {
     chunk_queue_drop(q, q->bytes);
+}
+
+size_t chunk_queue_read(struct chunk_queue *q, char *to, size_t n)
+{
+    size_t done = 0;
+
+    while (done < n && q->first) {
+        size_t part = MIN(n - done, q->first->n);
+
+        memcpy(to + done, q->first->p, part);
+        chunk_queue_drop(q, part);
+        done += part;
+    }
+    return done;
+}
+
+void chunk_queue_move(struct chunk_queue *to, struct chunk_queue *from)
+{
+    if (!from->first)
+        return;
+    if (to->last)
+        to->last->next = from->first;
+    else
+        to->first = from->first;
+    to->last = from->last;
+    to->bytes += from->bytes;
+    *from = (struct chunk_queue){ 0 };
 }

@@ -126,6 +126,7 @@ void stream_got_end(struct stream *s)
 void stream_wrote(struct stream *s, size_t n)
 {
     chunk_queue_drop(&s->queue, n);
+    s->written_bytes += n;
     if (s->queue.bytes)
         return;
     if (s->close_when_empty) {
@@ -166,8 +167,15 @@ bool stream_write(struct stream *s, struct str bytes)
 
     if (s->closing || s->shutdown || !has_room(s, bytes.n))
         return false;
-    if (bytes.n)
-        chunk_queue_add_copy(&s->queue, bytes);
+    if (was_empty && s->open && s->ops->write_now && bytes.n) {
+        size_t n = s->ops->write_now(s, bytes);
+
+        s->written_bytes += n;
+        bytes = str_from(bytes, n);
+    }
+    if (!bytes.n || s->closing)
+        return !s->closing;
+    chunk_queue_add_copy(&s->queue, bytes);
     return queued(s, was_empty);
 }
 
@@ -187,6 +195,11 @@ bool stream_write_owned(struct stream *s, struct str bytes, loop_fn *release, vo
 size_t stream_queued_bytes(const struct stream *s)
 {
     return s->queue.bytes;
+}
+
+uint64_t stream_written_bytes(const struct stream *s)
+{
+    return s->written_bytes;
 }
 
 void stream_shutdown(struct stream *s)

@@ -49,8 +49,9 @@ bool stream_write(struct stream *s, struct str bytes);
 /* Without copying: release(owner) is called exactly once when the bytes are no longer needed (sent or dropped). */
 bool stream_write_owned(struct stream *s, struct str bytes, loop_fn *release, void *owner);
 size_t stream_queued_bytes(const struct stream *s);
-void stream_shutdown(struct stream *s); /* half close, after the queue */
-void stream_close(struct stream *s);    /* drops the queue; on_closed follows in a later round; twice is fine */
+uint64_t stream_written_bytes(const struct stream *s); /* taken by the kernel or the other end, ever */
+void stream_shutdown(struct stream *s);                /* half close, after the queue */
+void stream_close(struct stream *s); /* drops the queue; on_closed follows in a later round; twice is fine */
 void stream_close_after_write(struct stream *s, int64_t timeout_ms); /* send the queue first, at most so long */
 void stream_pause(struct stream *s); /* stop reading: the kernel's buffer fills and the peer waits */
 void stream_resume(struct stream *s);

@@ -85,6 +85,25 @@ static void do_flush(struct stream *s)
         do_update(s);
 }
 
+static size_t do_write_now(struct stream *s, struct str bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes.n) {
+        ssize_t n = s->is_socket ? send(s->fd, bytes.p + done, bytes.n - done, MSG_NOSIGNAL)
+                                 : write(s->fd, bytes.p + done, bytes.n - done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+            fail_stream_sys(s, errno, "write to");
+        if (n < 0)
+            break;
+        done += (size_t)n;
+    }
+    return done;
+}
+
 static void read_some(struct stream *s)
 {
     for (int i = 0; i < READS_MAX && !s->closing && !s->paused && s->cb; i++) {
@@ -149,7 +168,9 @@ static void do_release(struct stream *s)
     s->fd = -1;
 }
 
-static const struct stream_ops fd_ops = { .flush = do_flush, .update = do_update, .release = do_release };
+static const struct stream_ops fd_ops = {
+    .write_now = do_write_now, .flush = do_flush, .update = do_update, .release = do_release
+};
 
 static void set_socket_options(int fd, int family)
 {

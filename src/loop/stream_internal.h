@@ -2,33 +2,15 @@
 #ifndef LOOP_STREAM_INTERNAL_H
 #define LOOP_STREAM_INTERNAL_H
 
+#include "loop/chunk.h"
 #include "loop/internal.h"
 #include "loop/stream.h"
 
-/* Bytes waiting to be written. Owned ones have a release or an owner; copies live behind the struct. */
-struct chunk {
-    struct chunk *next;
-    const char *p; /* what is left of it */
-    size_t n;
-    size_t room; /* copies: bytes that can still be appended after p + n */
-    loop_fn *release;
-    void *owner;
-};
-
-struct chunk_queue {
-    struct chunk *first, *last;
-    size_t bytes;
-};
-
-void chunk_queue_add_copy(struct chunk_queue *q, struct str bytes);
-void chunk_queue_add_owned(struct chunk_queue *q, struct str bytes, loop_fn *release, void *owner);
-void chunk_queue_drop(struct chunk_queue *q, size_t n); /* n bytes from the front were dealt with */
-void chunk_queue_clear(struct chunk_queue *q);
-
 struct stream_ops {
-    void (*flush)(struct stream *s);   /* write what the queue holds, as far as possible now */
-    void (*update)(struct stream *s);  /* reading or writing interest changed */
-    void (*release)(struct stream *s); /* on closing: let go of descriptor or peer */
+    size_t (*write_now)(struct stream *s, struct str bytes); /* with an empty queue: how much was taken; may be NULL */
+    void (*flush)(struct stream *s);                         /* write what the queue holds, as far as possible now */
+    void (*update)(struct stream *s);                        /* reading or writing interest changed */
+    void (*release)(struct stream *s);                       /* on closing: let go of descriptor or peer */
 };
 
 struct stream {
@@ -38,6 +20,7 @@ struct stream {
     const struct stream_callbacks *cb;
     void *arg;
     struct chunk_queue queue;
+    uint64_t written_bytes;
     size_t high_bytes, max_bytes;
     bool open; /* connected */
     bool paused;

@@ -68,6 +68,8 @@ bool http_is_field_value(struct str s);   /* RFC 9110, 5.5: no control bytes, no
 const char *http_status_text(int status); /* "Not Found"; "Status" for the unknown */
 bool http_status_has_body(int status, struct str request_method); /* RFC 9110, 6.4.1 */
 
+/* Sets target, path and query, all of them parts of `target`. */
+void http_request_set_target(struct http_request *r, struct str target);
 /* Copy a request or headers into an arena: everything it points to is then the arena's. */
 struct http_request *http_request_copy(struct arena *a, const struct http_request *r);
 struct http_header *http_headers_copy(struct arena *a, const struct http_header *headers, size_t count);

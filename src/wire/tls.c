@@ -158,6 +158,11 @@ void tls_keep(struct tls *t)
     t->in = STR_NONE;
 }
 
+bool tls_has_kept(const struct tls *t)
+{
+    return t->kept.n > 0 || SSL_pending(t->ssl) > 0;
+}
+
 ptrdiff_t tls_read(struct tls *t, char *to, size_t n, struct error *err)
 {
     int r;

@@ -53,6 +53,7 @@ enum tls_state tls_state(const struct tls *t);
 int tls_feed(struct tls *t, struct str cipher, struct error *err);
 /* After the last tls_read() of a feed that was not read to 0 (a paused reader): copies what is left of it. */
 void tls_keep(struct tls *t);
+bool tls_has_kept(const struct tls *t); /* then tls_feed() with nothing goes on reading */
 /* Up to n plain bytes; 0: nothing now (or closed, see tls_state()); -1: err. */
 ptrdiff_t tls_read(struct tls *t, char *to, size_t n, struct error *err);
 /* Encrypt all of it into the output; only in TLS_OPEN. */
