@@ -143,13 +143,15 @@ void managed_record_update(struct managed_work *w, struct managers *m, struct st
         managers_cap(m);
 }
 
-/* [{}] asks to forget all managers. */
+/* [] and [{}] ask to forget all managers. Upstream: fieldmanager.go, isResetManagedFields. */
 static bool is_reset(const struct value *object)
 {
     const struct value *entries = value_get_str(value_get_str(object, STR("metadata")), STR("managedFields"));
 
-    return value_type(entries) == VALUE_ARRAY && entries->items_count == 1 &&
-           value_type(entries->items[0]) == VALUE_OBJECT && entries->items[0]->members_count == 0;
+    if (value_type(entries) != VALUE_ARRAY || entries->items_count > 1)
+        return false;
+    return entries->items_count == 0 ||
+           (value_type(entries->items[0]) == VALUE_OBJECT && entries->items[0]->members_count == 0);
 }
 
 void managed_update(struct arena *a, const struct managed_call *call, const struct value *live,

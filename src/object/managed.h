@@ -35,7 +35,7 @@ const char *const *managed_reset_fields(const struct schema *schema, struct str 
 
 /*
  * Create (live == NULL), update, and every patch but apply: set new_object's metadata.managedFields. Never fails: ownership is not
- * worth refusing a write for. managedFields sent by the client replace the live ones; [{}] forgets them all.
+ * worth refusing a write for. managedFields sent by the client replace the live ones; [] and [{}] forget them all.
  */
 void managed_update(struct arena *a, const struct managed_call *call, const struct value *live,
                     struct value *new_object);

@@ -63,6 +63,15 @@ static bool is_omitzero(const struct schema *holder, const struct schema_field *
     return field->schema->type == SCHEMA_TIME && holder->go_name && strcmp(holder->go_name, "v1.ObjectMeta") == 0;
 }
 
+/* "managedFields": [] asks to forget all managers, which an absent field does not: it stays until managed_update() saw it. */
+static bool is_reset_of_managers(const struct schema_field *field, const struct value *v)
+{
+    const struct schema *s = field->schema;
+
+    return s->type == SCHEMA_LIST && value_type(v) == VALUE_ARRAY && s->item->go_name &&
+           strcmp(s->item->go_name, "v1.ManagedFieldsEntry") == 0;
+}
+
 /* The value of one field as Go writes it; NULL when it is left out. */
 static struct value *walk_field(struct schema_walk *w, const struct schema *holder, const struct schema_field *field,
                                 struct value *v, const struct schema_frame *f)
@@ -74,7 +83,7 @@ static struct value *walk_field(struct schema_walk *w, const struct schema *hold
     if (is_null(v) && omitempty && can_be_empty(field->schema))
         return NULL;
     v = walk_value(w, field->schema, v, f);
-    if (field->flags & FIELD_POINTER)
+    if ((field->flags & FIELD_POINTER) || is_reset_of_managers(field, v))
         return v;
     if (omitempty && (is_empty(field->schema, v) || (v->type == VALUE_NULL && is_omitzero(holder, field))))
         return NULL;

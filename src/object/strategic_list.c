@@ -138,8 +138,11 @@ static struct value *merge_maps(struct strategic *c, const struct strategic_fiel
         if (at == -2)
             return NULL;
         if (at == -1) {
-            if ((result = strategic_clean(item)))
-                value_append(c->arena, merged, result);
+            struct value *key = value_get(item, f->key);
+            if (!(result = strategic_clean(item)))
+                continue;
+            value_put(c->arena, result, f->key, key); /* even a null */
+            value_append(c->arena, merged, result);
             continue;
         }
         if (!(result = strategic_merge_map(c, f->schema ? f->schema->item : NULL, merged->items[at], item)))
