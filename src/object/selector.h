@@ -18,7 +18,7 @@
 #define SELECTOR_REQUIREMENTS_MAX 1000  /* of one selector */
 #define SELECTOR_VALUES_MAX       10000 /* of all its requirements together */
 
-enum selector_operator {
+enum selector_relation {
     SELECTOR_EXISTS,
     SELECTOR_NOT_EXISTS,
     SELECTOR_EQUALS,        /* "=" */
@@ -33,7 +33,7 @@ enum selector_operator {
 struct requirement {
     struct str key;
     name_id id; /* of the key, for labels that happen to be interned names */
-    enum selector_operator operator;
+    enum selector_relation relation;
     struct str *values; /* sorted, each once */
     uint32_t values_count;
     int64_t bound; /* of GREATER and LESS */
