@@ -3,6 +3,7 @@
 
 #include "base/map.h"
 #include "kinds/fields.h"
+#include "object/selector.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,19 +93,10 @@ void rbac_free(struct rbac *r)
 
 /* --- roles ------------------------------------------------------------------------------------------------------- */
 
-static bool selects(struct view selector, struct view labels)
+static bool selects(struct view wanted, struct view labels)
 {
-    struct view match = view_get(selector, F_LABEL_SELECTOR_MATCH_LABELS);
-    struct view_iter it = { 0 };
-    /* Expressions are not understood here: such a selector chooses nothing rather than too much. */
-    if (view_count(view_get(selector, F_LABEL_SELECTOR_MATCH_EXPRESSIONS)) || !view_count(match))
-        return false;
-    while (view_next(match, &it)) {
-        struct view label = view_get_str(labels, it.key);
-        if (!view_present(label) || !str_eq(view_str(label), view_str(it.value)))
-            return false;
-    }
-    return true;
+    AUTO_LABEL_SELECTOR struct label_selector selector = { 0 };
+    return label_selector_of_view(&selector, wanted, NULL) == 0 && label_selector_matches(&selector, labels);
 }
 
 static bool aggregates(const struct role *role, const struct role *other)
