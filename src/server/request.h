@@ -10,6 +10,8 @@
 #ifndef SERVER_REQUEST_H
 #define SERVER_REQUEST_H
 
+#include "object/schema_walk.h"
+#include "server/request_core.h"
 #include "server/server.h"
 
 enum phase {
@@ -45,7 +47,6 @@ struct request_info {
 enum patch_type { PATCH_NONE, PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC, PATCH_APPLY };
 enum media_type { MEDIA_JSON, MEDIA_YAML, MEDIA_PROTOBUF, MEDIA_OTHER };
 enum media_as { AS_OBJECT, AS_TABLE, AS_PARTIAL };              /* ;as=Table, ;as=PartialObjectMetadata(List) */
-enum field_validation { VALIDATE_WARN, VALIDATE_IGNORE, VALIDATE_STRICT };
 enum revision_match { MATCH_UNSET, MATCH_EXACT, MATCH_NOT_OLDER_THAN };
 
 /* Query parameters and headers, checked. Source: meta/v1 GetOptions, ListOptions, CreateOptions, PatchOptions, DeleteOptions. */
@@ -108,11 +109,17 @@ struct request {
     int status;                             /* HTTP status of success; 0: 200 */
     bool created;                           /* 201 */
     bool result_is_status;                  /* the answer is a Success Status (delete) */
-    bool throttled_slot, mutating_slot;     /* places taken in throttle.c */
-    struct list link;                       /* of whoever makes it wait: a queue of the throttle, of a key */
-    void *perform;                          /* the verb's own, in the arena */
+    void *perform;                          /* the verb's or handler's own, in the arena */
     void (*cancel)(struct request *r);      /* the client left while waiting: may be NULL; still resume exactly once */
+    bool gone;                              /* the client left */
+    struct request_core core;               /* request.c's and the generic verbs' own (request_core.h) */
 };
+
+/* The namespace objects are kept under: empty for cluster-scoped kinds, also for namespaces themselves. */
+struct str request_namespace(const struct request *r);
+/* The kind's rules get this. */
+struct kind_context request_kind_context(struct request *r);
+bool request_is_long_running(const struct request *r);      /* watches, logs, exec ...: not counted by the throttle */
 
 /* Go on after PHASE_WAIT, as if the phase (or admission step, or handler) had returned `result` now. Loop's thread. */
 void request_resume(struct request *r, enum phase_result result);

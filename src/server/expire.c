@@ -1,0 +1,170 @@
+/*
+ * What goes away by itself: objects of kinds with a time to live (events, one hour after their last write), and history
+ * older than one compaction period.
+ *
+ * Objects expire by ordinary deletes, so every watcher and every other server sees it. After a restart the last write's
+ * time is not known: the object's own times stand in for it.
+ */
+#include "server/server_internal.h"
+
+#include "base/map.h"
+#include "base/time.h"
+#include "kinds/fields.h"
+
+#define LOG_PART "expire"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+#define CHECK_EVERY_MS (10 * SECOND_MS)
+#define DELETES_MAX    500 /* in one check; the rest waits for the next, which follows at once */
+#define RING_KEEP      1000
+
+struct due {
+    struct list link;
+    int64_t at_wall_ms;
+    uint64_t revision;
+    const struct kind *kind;
+    char *namespace_, *name;
+};
+
+struct expire {
+    struct server *server;
+    struct list due; /* by time: every kind with a ttl has the same hour, so new ones go to the end */
+    struct state_listener *listener;
+    struct loop_timer check, compact;
+    uint64_t compact_next; /* revision of one period ago */
+};
+
+static void due_free(struct due *d)
+{
+    list_del(&d->link);
+    free(d->namespace_);
+    free(d->name);
+    free(d);
+}
+
+static void due_add(struct expire *x, const struct kind *k, const struct object *o, int64_t at)
+{
+    struct due *d = xnew(struct due);
+    *d = (struct due){ .at_wall_ms = at,
+                       .revision = object_revision(o),
+                       .kind = k,
+                       .namespace_ = str_dup(object_namespace(o)),
+                       .name = str_dup(object_name(o)) };
+    struct list *before = x->due.prev;
+    while (before != &x->due && container_of(before, struct due, link)->at_wall_ms > at)
+        before = before->prev;
+    list_add_head(before, &d->link);
+}
+
+static void on_change(void *arg, const struct change *c)
+{
+    struct expire *x = arg;
+    if (c->kind->ttl_ms && c->type != CHANGE_DELETED)
+        due_add(x, c->kind, c->object, env_wall_ms(x->server->env) + c->kind->ttl_ms);
+}
+
+static void on_deleted(void *arg, const struct object *written, const struct error *err)
+{
+    (void)arg;
+    (void)written;
+    if (err && err->code != ERR_CONFLICT && err->code != ERR_NOT_FOUND)
+        log_warn("an expired object could not be deleted, it is tried again after a restart", KV_ERR(err));
+}
+
+static void on_check(void *arg)
+{
+    struct expire *x = arg;
+    struct server *s = x->server;
+    int64_t now = env_wall_ms(s->env);
+    size_t n = 0;
+    list_each (&x->due, struct due, link, d) {
+        if (d->at_wall_ms > now || n == DELETES_MAX)
+            break;
+        const struct object *o = state_get(s->state, d->kind, str_of(d->namespace_), str_of(d->name));
+        /* Written again since: that write has an entry of its own. */
+        if (o && object_revision(o) == d->revision) {
+            struct state_write w = { .kind = d->kind,
+                                     .type = STORE_DELETE,
+                                     .namespace_ = str_of(d->namespace_),
+                                     .name = str_of(d->name),
+                                     .expect = d->revision };
+            state_write(s->state, &w, on_deleted, x);
+            n++;
+        }
+        due_free(d);
+    }
+    loop_timer_start(&x->check, n == DELETES_MAX ? 100 : CHECK_EVERY_MS);
+}
+
+static void on_compacted(void *arg, uint64_t revision, const struct error *err)
+{
+    (void)arg;
+    if (err)
+        log_warn("history was not compacted, it is tried again at the next period", KV_ERR(err));
+    else
+        log_debug("history compacted", KV("revision", "%llu", (unsigned long long)revision));
+}
+
+static void on_compact(void *arg)
+{
+    struct expire *x = arg;
+    struct server *s = x->server;
+    uint64_t now = state_revision(s->state), upto = x->compact_next;
+    uint64_t keep = s->config.history_min_revisions;
+    upto = MIN(upto, now > keep ? now - keep : 0);
+    if (upto > 0) {
+        store_compact(s->store, upto, on_compacted, x);
+        state_forget(s->state, upto, RING_KEEP);
+    }
+    x->compact_next = now;
+    loop_timer_start(&x->compact, s->config.compact_every_ms);
+}
+
+static bool add_loaded(void *arg, const struct object *o)
+{
+    struct expire *x = arg;
+    static const name_id times[] = { F_EVENT_LAST_TIMESTAMP, F_EVENT_EVENT_TIME };
+    const struct kind *k = &kind_event;
+    int64_t latest = 0, at;
+    if (time_parse(view_str_at(object_root(o), F_POD_METADATA, F_OBJECT_META_CREATION_TIMESTAMP), &at))
+        latest = at;
+    for (size_t i = 0; i < ARRAY_SIZE(times); i++)
+        if (time_parse(view_str_at(object_root(o), times[i]), &at) && at > latest)
+            latest = at;
+    latest = MIN(latest, env_wall_ms(x->server->env));
+    due_add(x, k, o, latest + k->ttl_ms);
+    return true;
+}
+
+int expire_init(struct server *s, struct error *err)
+{
+    (void)err;
+    struct expire *x = xnew(struct expire);
+    x->server = s;
+    list_init(&x->due);
+    x->compact_next = state_revision(s->state);
+    if (kind_event.ttl_ms)
+        state_each(s->state, &kind_event, STR_NONE, add_loaded, x);
+    x->listener = state_listen(s->state, NULL, on_change, x);
+    loop_timer_init(&x->check, s->loop, on_check, x);
+    loop_timer_init(&x->compact, s->loop, on_compact, x);
+    loop_timer_start(&x->check, CHECK_EVERY_MS);
+    loop_timer_start(&x->compact, s->config.compact_every_ms);
+    server_part_set(s, SERVER_PART_expire, x);
+    return 0;
+}
+
+void expire_done(struct server *s)
+{
+    struct expire *x = server_part(s, SERVER_PART_expire);
+    if (!x)
+        return;
+    loop_timer_stop(&x->check);
+    loop_timer_stop(&x->compact);
+    state_unlisten(x->listener);
+    list_each (&x->due, struct due, link, d)
+        due_free(d);
+    free(x);
+}

@@ -1,0 +1,232 @@
+/* The phases of a request: one door that every step goes through, and what phases share. */
+#include "server/server_internal.h"
+
+#define LOG_PART "server"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+#define RESTARTS_MAX      5 /* upstream: MaxRetryWhenPatchConflicts */
+#define WARNINGS_MAX      32
+#define WARNING_BYTES_MAX 512
+
+static const struct {
+    const char *name;
+    enum phase_result (*run)(struct request *r);
+} phases[] = {
+#define PHASE(name, fn) [PHASE_OF_##name] = { #name, fn },
+#include "server/phases.def"
+#undef PHASE
+};
+
+struct request *request_new(struct server *s, enum request_source source)
+{
+    struct request *r = xnew(struct request);
+    r->server = s;
+    r->source = source;
+    r->started_ms = env_monotonic_ms(s->env);
+    r->wall_ms = env_wall_ms(s->env);
+    r->delete_options.grace_s = -1;
+    env_uuid(s->env, r->id);
+    list_add_tail(&s->requests, &r->core.link);
+    s->requests_count++;
+    return r;
+}
+
+static void request_free(struct request *r)
+{
+    struct server *s = r->server;
+    key_unlock(s->state, &r->core.lock);
+    list_del(&r->core.link);
+    s->requests_count--;
+    object_unref(r->old);
+    object_unref(r->object);
+    object_unref(r->result);
+    error_done(&r->err);
+    arena_done(&r->arena);
+    free(r);
+}
+
+/* A write lost its race: forget what was made of the older object. */
+static void forget_attempt(struct request *r)
+{
+    key_unlock(r->server->state, &r->core.lock);
+    object_unref(TAKE(r->old));
+    object_unref(TAKE(r->object));
+    object_unref(TAKE(r->result));
+    r->core.no_change = r->core.delete_now = false;
+    r->created = false;
+    error_done(&r->err);
+}
+
+/* The one door: from the present phase with its result to the next. */
+static void step(struct request *r, enum phase_result result)
+{
+    switch (result) {
+    case PHASE_DONE:
+        r->phase++;
+        break;
+    case PHASE_FAILED:
+        if (r->err.code == ERR_NONE)
+            fail(&r->err, ERR_INTERNAL, "the phase '%s' failed without saying why", phases[r->phase].name);
+        r->phase = r->phase < PHASE_OF_encode ? PHASE_OF_encode : r->phase + 1;
+        break;
+    case PHASE_RESTART:
+        if (++r->attempts > RESTARTS_MAX) {
+            r->phase = PHASE_OF_encode;
+            break;
+        }
+        forget_attempt(r);
+        r->phase = PHASE_OF_default;
+        break;
+    case PHASE_ANSWERED:
+        r->phase = PHASE_OF_audit_complete;
+        break;
+    case PHASE_WAIT:
+        assert(!"a request cannot be resumed to wait");
+    }
+    r->core.admission_step = 0;
+}
+
+static void run(struct request *r)
+{
+    while (r->phase < PHASE_COUNT) {
+        r->core.running = true;
+        enum phase_result result = phases[r->phase].run(r);
+        r->core.running = false;
+        if (result == PHASE_WAIT)
+            return;
+        step(r, result);
+    }
+    request_free(r);
+}
+
+void request_start(struct request *r)
+{
+    run(r);
+}
+
+void request_resume(struct request *r, enum phase_result result)
+{
+    assert(!r->core.running);
+    r->cancel = NULL;
+    /* Admission goes on with its next step, in the same phase. */
+    if (result == PHASE_DONE && (r->phase == PHASE_OF_mutate || r->phase == PHASE_OF_admit)) {
+        r->core.admission_step++;
+        run(r);
+        return;
+    }
+    step(r, result);
+    run(r);
+}
+
+/* --- the way in --------------------------------------------------------------------------------------------------- */
+
+static void on_gone(struct http_exchange *x, void *user)
+{
+    (void)x;
+    struct request *r = user;
+    r->gone = true;
+    if (r->cancel)
+        r->cancel(r);
+}
+
+void server_handler(struct http_exchange *x, void *server)
+{
+    static const struct http_exchange_callbacks callbacks = { .on_gone = on_gone };
+    struct server *s = server;
+    if (s->stopping || s->requests_count >= REQUESTS_MAX) {
+        http_exchange_respond_bytes(x, 503, STR("text/plain"), STR("the server is stopping or full\n"));
+        return;
+    }
+    struct request *r = request_new(s, REQUEST_HTTP);
+    r->exchange = x;
+    http_exchange_set_callbacks(x, &callbacks, r);
+    run(r);
+}
+
+/* --- what phases share ---------------------------------------------------------------------------------------------- */
+
+enum phase_result request_fail(struct request *r, enum error_code code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    struct str message = arena_vprintf(&r->arena, format, args);
+    va_end(args);
+    fail(&r->err, code, "%.*s", STR_ARG(message));
+    return PHASE_FAILED;
+}
+
+void request_warn(struct request *r, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    struct str message = arena_vprintf(&r->arena, format, args);
+    va_end(args);
+    message.n = MIN(message.n, (size_t)WARNING_BYTES_MAX);
+    if (!r->warnings)
+        r->warnings = value_array(&r->arena);
+    if (r->warnings->items_count >= WARNINGS_MAX)
+        return;
+    for (uint32_t i = 0; i < r->warnings->items_count; i++)
+        if (str_eq(value_to_str(r->warnings->items[i]), message))
+            return;
+    value_append(&r->arena, r->warnings, value_str(&r->arena, message));
+}
+
+struct str request_header(const struct request *r, const char *lower_case_name)
+{
+    return r->exchange ? http_request_header(r->exchange->request, str_of(lower_case_name)) : STR_NONE;
+}
+
+struct str request_resource_text(struct request *r)
+{
+    if (str_empty(r->info.group))
+        return r->info.resource;
+    return arena_printf(&r->arena, "%.*s.%.*s", STR_ARG(r->info.resource), STR_ARG(r->info.group));
+}
+
+struct str request_namespace(const struct request *r)
+{
+    return r->kind && !r->kind->namespaced ? STR_NONE : r->info.namespace_;
+}
+
+struct kind_context request_kind_context(struct request *r)
+{
+    return (struct kind_context){
+        .arena = &r->arena,
+        .now_ms = r->wall_ms,
+        .subresource = r->sub ? r->sub->name : "",
+        .create = r->creating,
+    };
+}
+
+bool request_is_long_running(const struct request *r)
+{
+    static const char *const streams[] = { "log", "exec", "attach", "portforward", "proxy", NULL };
+    if (!r->info.is_resource)
+        return str_ends(r->info.path, STR("/tunnel"));
+    if (str_is(r->info.verb, "watch"))
+        return true;
+    for (const char *const *s = streams; *s; s++)
+        if (str_is(r->info.subresource, *s))
+            return true;
+    return false;
+}
+
+subresource_handler *subresource_find(struct str group, struct str plural, struct str sub)
+{
+    static const struct {
+        const char *group, *plural, *sub;
+        subresource_handler *handler;
+    } rows[] = {
+#define SUBRESOURCE(group, plural, sub, handler) { group, plural, sub, handler },
+#include "server/subresources.def"
+#undef SUBRESOURCE
+        { 0 },
+    };
+    for (size_t i = 0; rows[i].handler; i++)
+        if (str_is(group, rows[i].group) && str_is(plural, rows[i].plural) && str_is(sub, rows[i].sub))
+            return rows[i].handler;
+    return NULL;
+}
