@@ -1,15 +1,9 @@
 /* JSON text to tree: recursive descent in one pass. Containers gather on a stack and are copied once at exact size. */
 #include "object/value.h"
 #include "object/json_scan.h"
+#include "object/value_place.h"
 
 #include <stdlib.h>
-
-/* Where the parser is, for the paths of duplicate fields. Lives on the C stack. */
-struct place {
-    const struct place *up;
-    struct str key; /* of a member; .p == NULL: an item */
-    uint32_t index;
-};
 
 struct tree_parser {
     struct arena *arena;
@@ -68,78 +62,13 @@ static inline const char *parse_string(struct tree_parser *t, const char *p, str
     return q;
 }
 
-static void write_path(struct buf *to, const struct place *place)
-{
-    if (!place)
-        return;
-    write_path(to, place->up);
-    if (!place->key.p) {
-        buf_addf(to, "[%u]", place->index);
-        return;
-    }
-    if (to->n)
-        buf_add_char(to, '.');
-    buf_add(to, place->key);
-}
-
-static void report_duplicate(struct tree_parser *t, const struct place *place, struct str name)
-{
-    if (!t->duplicates || t->duplicates->items_count >= ERROR_CAUSES_MAX)
-        return;
-    AUTO_BUF struct buf path = BUF_MAX(4 * KIB);
-    write_path(&path, place);
-    if (path.n)
-        buf_add_char(&path, '.');
-    buf_add(&path, name);
-    value_append(t->arena, t->duplicates, value_str(t->arena, arena_str(t->arena, buf_str(&path))));
-}
-
-static bool same_name(const struct member *a, const struct member *b)
-{
-    return a->id == b->id && (a->id != NAME_UNKNOWN || str_eq(a->name, b->name));
-}
-
-static bool few_and_different(const struct member *members, uint32_t count)
-{
-    if (count > 32)
-        return false;
-    for (uint32_t i = 1; i < count; i++)
-        for (uint32_t j = 0; j < i; j++)
-            if (same_name(&members[i], &members[j]))
-                return false;
-    return true;
-}
-
-/* Keep the first place and the last value of every name. Linear by a hash table: a client chooses the names. */
-static uint32_t drop_duplicates(struct tree_parser *t, struct member *members, uint32_t count,
-                                const struct place *place)
-{
-    uint32_t slots_count = 16, kept = 0;
-    while (slots_count < count * 2)
-        slots_count *= 2;
-    AUTO_FREE uint32_t *slots = xcalloc(slots_count, sizeof(*slots));
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = (uint32_t)str_hash(members[i].name) & (slots_count - 1);
-        while (slots[at] && !same_name(&members[slots[at] - 1], &members[i]))
-            at = (at + 1) & (slots_count - 1);
-        if (slots[at]) {
-            members[slots[at] - 1].value = members[i].value;
-            report_duplicate(t, place, members[i].name);
-            continue;
-        }
-        members[kept++] = members[i];
-        slots[at] = kept;
-    }
-    return kept;
-}
-
 static void close_object(struct tree_parser *t, size_t first, bool suspicious, const struct place *place,
                          struct value *v)
 {
     struct member *members = t->members + first;
     uint32_t count = (uint32_t)(t->members_count - first);
-    if (suspicious && !few_and_different(members, count))
-        count = drop_duplicates(t, members, count, place);
+    if (suspicious)
+        count = members_keep_last(t->arena, members, count, place, t->duplicates);
     v->members = arena_alloc_array(t->arena, MAX(count, 1), sizeof(*members));
     if (count)
         memcpy(v->members, members, count * sizeof(*members));

@@ -1,13 +1,12 @@
 /*
  * YAML to trees and back, as sigs.k8s.io/yaml does it: documents are read as YAML 1.1 and mean JSON.
  *
- * Plain scalars become what go-yaml makes of them: true/false/yes/no/on/off in three spellings are bools, numbers may be decimal,
+ * Plain scalars become what go-yaml makes of them: true/false/yes/no/on/off in three spellings and y/n are bools, numbers may be decimal,
  * 0x, 0o, 0b, 0-octal, with underscores, .inf and .nan are refused (JSON has none), ~ and null are null, dates stay text. Keys
  * become text (1: -> "1", true: -> "true").
  *
  * Limits: OBJECT_SIZE_MAX bytes (YAML_STREAM_MAX for streams), OBJECT_DEPTH_MAX levels, and YAML_VALUES_MAX values after anchors
- * are expanded: an alias repeats its values in the count, so a "billion laughs" text is refused before memory is spent (the tree
- * itself shares them). ERR_BAD_REQUEST for malformed text, "yaml: line N: ..." as clients know it.
+ * are expanded: an alias counts the values it repeats, so a "billion laughs" text is refused before memory is spent. ERR_BAD_REQUEST for malformed text, "yaml: line N: ..." as clients know it.
  */
 #ifndef OBJECT_YAML_H
 #define OBJECT_YAML_H
