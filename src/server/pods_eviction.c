@@ -227,7 +227,7 @@ static void count(struct eviction *e, const struct object *budget)
              &(struct api_call){ .verb = API_UPDATE,
                                  .kind = &kind_poddisruptionbudget,
                                  .namespace_ = r->info.namespace_,
-                                 .name = object_name(budget),
+                                 .name = arena_str(&r->arena, object_name(budget)),
                                  .subresource = STR("status"),
                                  .body = body,
                                  .field_manager = STR("klein-server"),
