@@ -202,7 +202,7 @@ size_t json_escaped_bytes(struct str s, size_t *ret_plain_bytes)
             break;
         size_t length = json_utf8_length(p, end);
         if (length == 0) {
-            bytes += 6;
+            bytes += 3;
             plain += 2;
             p++;
         } else if (length == 1) {
@@ -239,7 +239,7 @@ char *json_escape(char *to, struct str s)
             break;
         size_t length = json_utf8_length(p, end);
         if (length == 0) {
-            to = put_unicode(to, 0xfffd);
+            to = (char *)memcpy(to, REPLACEMENT, 3) + 3;
             p++;
         } else if (length == 1) {
             char escape = short_escape(*p);

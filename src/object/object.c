@@ -77,7 +77,7 @@ void builder_name(struct builder *b, struct str name)
     size_t plain_bytes, bytes = json_escaped_bytes(name, &plain_bytes);
     put_quoted(b, name, bytes);
     b->text[b->text_bytes++] = ':';
-    if (bytes == name.n)
+    if (bytes == plain_bytes)
         return;
     builder_entry(b, b->plain_bytes, NAME_UNKNOWN, VALUE_ABSENT, 0);
     builder_entry_more(b, (uint32_t)plain_bytes, (uint32_t)bytes);
@@ -87,7 +87,7 @@ void builder_name(struct builder *b, struct str name)
 void builder_string(struct builder *b, name_id name, struct str s)
 {
     size_t plain_bytes, bytes = json_escaped_bytes(s, &plain_bytes);
-    bool escaped = bytes != s.n;
+    bool escaped = bytes != plain_bytes;
     builder_entry(b, (uint32_t)b->text_bytes, name, VALUE_STRING | (escaped ? ENTRY_WIDE : 0), bytes + 2);
     put_quoted(b, s, bytes);
     if (!escaped)
