@@ -47,9 +47,10 @@ struct openapi_api {
     const struct schema *list_meta;
 };
 
+/* What kubectl asks for in Accept, and the media type of the answer: "@" is not allowed in one, and Go's parser refuses it. */
 #define OPENAPI_V2_PROTOBUF "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-#define OPENAPI_V3_PROTOBUF                                                                                            \
-    "application/com.github.proto-openapi.spec.v3@v1.0+protobuf" /* not offered: clients fall back to JSON */
+#define OPENAPI_V2_PROTOBUF_CONTENT_TYPE "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+/* v3 is offered as JSON only: clients fall back to it. */
 
 int openapi_v2_json(struct buf *to, const struct openapi_api *api, struct error *err);
 int openapi_v2_protobuf(struct buf *to, const struct openapi_api *api, struct error *err);
