@@ -38,7 +38,7 @@ static int add_labels(struct selector_builder *b, struct view labels, struct err
 
 static int add_expression(struct selector_builder *b, struct view expression, bool node, bool fields, struct error *err)
 {
-    enum selector_relation relation;
+    enum selector_relation relation = SELECTOR_EXISTS;
     struct view list = view_get_str(expression, STR("values"));
     if (find_operator(view_str(view_get_str(expression, STR("operator"))), node, &relation, err) < 0)
         return -1;

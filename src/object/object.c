@@ -72,8 +72,27 @@ static void put_quoted(struct builder *b, struct str s, size_t bytes)
     b->text_bytes = (size_t)(p - b->text);
 }
 
+/* Most strings need no escaping: found out in one pass, copied in the next. */
+static inline bool put_plain(struct builder *b, struct str s)
+{
+    if (json_plain_end(s.p, s.p + s.n) != s.p + s.n)
+        return false;
+    builder_reserve(b, s.n + 3);
+    char *p = b->text + b->text_bytes;
+    *p++ = '"';
+    if (s.n)
+        memcpy(p, s.p, s.n);
+    p[s.n] = '"';
+    b->text_bytes += s.n + 2;
+    return true;
+}
+
 void builder_name(struct builder *b, struct str name)
 {
+    if (put_plain(b, name)) {
+        b->text[b->text_bytes++] = ':';
+        return;
+    }
     size_t plain_bytes, bytes = json_escaped_bytes(name, &plain_bytes);
     put_quoted(b, name, bytes);
     b->text[b->text_bytes++] = ':';
@@ -86,9 +105,14 @@ void builder_name(struct builder *b, struct str name)
 
 void builder_string(struct builder *b, name_id name, struct str s)
 {
+    uint32_t at = (uint32_t)b->text_bytes;
+    if (put_plain(b, s)) {
+        builder_entry(b, at, name, VALUE_STRING, s.n + 2);
+        return;
+    }
     size_t plain_bytes, bytes = json_escaped_bytes(s, &plain_bytes);
     bool escaped = bytes != plain_bytes;
-    builder_entry(b, (uint32_t)b->text_bytes, name, VALUE_STRING | (escaped ? ENTRY_WIDE : 0), bytes + 2);
+    builder_entry(b, at, name, VALUE_STRING | (escaped ? ENTRY_WIDE : 0), bytes + 2);
     put_quoted(b, s, bytes);
     if (!escaped)
         return;

@@ -5,12 +5,15 @@
 
 void json_write_str(struct buf *to, struct str s)
 {
-    size_t plain_bytes, bytes = json_escaped_bytes(s, &plain_bytes);
+    size_t plain_bytes, bytes = s.n;
+    bool plain = json_plain_end(s.p, s.p + s.n) == s.p + s.n;
+    if (!plain)
+        bytes = json_escaped_bytes(s, &plain_bytes);
     char *p = buf_reserve(to, bytes + 2);
     if (!p)
         return;
     *p++ = '"';
-    p = json_escape(p, s);
+    p = plain ? (char *)mempcpy(p, s.p ? s.p : "", s.n) : json_escape(p, s);
     *p++ = '"';
     *p = 0;
     to->n = (size_t)(p - to->p);
