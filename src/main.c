@@ -1,5 +1,6 @@
 /* The program's entry: the table of its commands; with the files main_*.c beside it the only place that knows all roles. */
 #include "cli/commands.h"
+#include "main_commands.h"
 
 #include <stdio.h>
 
@@ -9,6 +10,7 @@ static const struct subcommand *const commands[] = {
     &command_status,
     &command_token,
     &command_init,
+    &command_server,
     NULL,
 };
 

@@ -1,0 +1,67 @@
+/* `klein server`: the API server, and with it whatever of the control plane runs in the same process. */
+#include "cli/args.h"
+#include "main_commands.h"
+#include "server/run.h"
+
+#define LOG_PART "server"
+#include "base/log.h"
+
+static const struct option_row options[] = {
+    { "data", "FOLDER", "/var/lib/klein/server", "where the state, keys and certificates live" },
+    { "listen", "ADDRESS", "0.0.0.0:6443", "address of the API" },
+    { "advertise", "IP", NULL, "address under which nodes and pods reach the API; default: the listening address" },
+    { "san", "NAME", NULL, "a further name or address in the serving certificate", true },
+    { "service-cidr", "CIDR", "10.96.0.0/12", "where ClusterIPs come from" },
+    { "pod-cidr", "CIDR", "10.244.0.0/16", "where the nodes' pod networks come from" },
+    { "node-port-range", "A-B", "30000-32767", "where node ports come from" },
+    { "service-account-issuer", "URL", "https://kubernetes.default.svc.cluster.local",
+      "issuer of service account tokens" },
+    { "default-not-ready-toleration-seconds", "N", "300", "how long pods stay on a node that is not ready" },
+    { "default-unreachable-toleration-seconds", "N", "300", "how long pods stay on a node that is not heard" },
+    { "audit-file", "FILE", NULL, "write one JSON line for each request" },
+    { "max-requests-inflight", "N", "400", "reading requests at once" },
+    { "max-mutating-requests-inflight", "N", "200", "writing requests at once" },
+    { "anonymous", "yes|no", "yes", "let clients without credentials see what system:public-info-viewer grants" },
+    { "verbose", NULL, NULL, "log more" },
+    { 0 },
+};
+
+static int run(const struct args *a, struct error *err)
+{
+    const char *sans[ARG_VALUES_MAX + 1] = { 0 };
+    int64_t not_ready, unreachable, requests, mutating;
+    for (int i = 0; i < arg_count(a, "san") && i < ARG_VALUES_MAX; i++)
+        sans[i] = arg_nth(a, "san", i);
+    if (arg_number(a, "default-not-ready-toleration-seconds", 0, 1 << 20, &not_ready, err) < 0 ||
+        arg_number(a, "default-unreachable-toleration-seconds", 0, 1 << 20, &unreachable, err) < 0 ||
+        arg_number(a, "max-requests-inflight", 1, 100000, &requests, err) < 0 ||
+        arg_number(a, "max-mutating-requests-inflight", 1, 100000, &mutating, err) < 0)
+        return EXIT_USAGE;
+    if (arg_given(a, "verbose"))
+        log_set_level(LOG_DEBUG);
+    struct server_config config = {
+        .data_folder = arg(a, "data"),
+        .listen = arg(a, "listen"),
+        .advertise = arg(a, "advertise"),
+        .sans = sans,
+        .service_cidr = arg(a, "service-cidr"),
+        .pod_cidr = arg(a, "pod-cidr"),
+        .node_port_range = arg(a, "node-port-range"),
+        .service_account_issuer = arg(a, "service-account-issuer"),
+        .default_not_ready_toleration_s = not_ready ? not_ready : -1,
+        .default_unreachable_toleration_s = unreachable ? unreachable : -1,
+        .audit_file = arg(a, "audit-file"),
+        .requests_max = (int)requests,
+        .mutating_requests_max = (int)mutating,
+        .no_anonymous = str_is(str_of(arg(a, "anonymous")), "no"),
+    };
+    return server_run(&config, NULL, err);
+}
+
+const struct subcommand command_server = {
+    .name = "server",
+    .summary = "Run the API server and the control plane.",
+    .usage = "[--data FOLDER] [--listen ADDRESS]",
+    .options = options,
+    .run = run,
+};
