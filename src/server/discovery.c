@@ -154,11 +154,12 @@ static struct value *resource_entry(struct arena *a, const struct kind *k, const
     put(a, v, "name", sub ? value_strf(a, "%s/%s", k->plural, sub->name) : value_text(a, k->plural));
     put(a, v, "singularName", value_text(a, sub ? "" : k->singular));
     put(a, v, "namespaced", value_bool(a, k->namespaced));
-    if (sub && sub->kind) {
-        put(a, v, "group", value_text(a, sub->group));
-        put(a, v, "version", value_text(a, sub->version));
+    struct group_version_kind id = subresource_kind(k, sub);
+    if (strcmp(id.group, k->group) || strcmp(id.version, k->version)) {
+        put(a, v, "group", value_text(a, id.group));
+        put(a, v, "version", value_text(a, id.version));
     }
-    put(a, v, "kind", value_text(a, sub && sub->kind ? sub->kind : k->kind));
+    put(a, v, "kind", value_text(a, id.kind));
     put(a, v, "verbs", verb_list(a, sub ? sub->verbs : k->verbs));
     if (!sub && k->short_names)
         put(a, v, "shortNames", texts(a, k->short_names));
@@ -214,11 +215,11 @@ enum phase_result discovery_group(struct request *r)
 
 static struct value *response_kind(struct arena *a, const struct kind *k, const struct kind_subresource *sub)
 {
-    bool own = sub && sub->kind;
+    struct group_version_kind id = subresource_kind(k, sub);
     struct value *v = value_object(a);
-    put(a, v, "group", value_text(a, own ? sub->group : k->group));
-    put(a, v, "version", value_text(a, own ? sub->version : k->version));
-    put(a, v, "kind", value_text(a, own ? sub->kind : k->kind));
+    put(a, v, "group", value_text(a, id.group));
+    put(a, v, "version", value_text(a, id.version));
+    put(a, v, "kind", value_text(a, id.kind));
     return v;
 }
 

@@ -19,16 +19,6 @@ struct openapi_part {
     struct buf v2_json, v2_protobuf;
 };
 
-static const struct schema *schema_named(const char *group, const char *version, const char *kind)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(schemas_named); i++) {
-        const struct schema *s = schemas_named[i];
-        if (s->kind && !strcmp(s->kind, kind) && !strcmp(s->version, version) && !strcmp(s->group, group))
-            return s;
-    }
-    return NULL;
-}
-
 static void add_kind(struct openapi_part *p, const struct kind *k)
 {
     struct openapi_resource row = {
@@ -42,7 +32,7 @@ static void add_kind(struct openapi_part *p, const struct kind *k)
     };
     p->resources[p->api.count++] = row;
     for (const struct kind_subresource *s = k->subresources; s && s->name; s++) {
-        const struct schema *schema = s->kind ? schema_named(s->group, s->version, s->kind) : k->schema;
+        const struct schema *schema = schema_of_kind(subresource_kind(k, s));
         row.subresource = s->name;
         row.verbs = s->verbs;
         row.list_kind = NULL;

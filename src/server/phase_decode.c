@@ -40,16 +40,9 @@ static int check_served(struct request *r, struct error *err)
 /* The schema of what a subresource reads and writes: its own kind's (Scale, Binding, Eviction), else the object's. */
 static void find_body_schema(struct request *r)
 {
-    if (!r->sub || !r->sub->kind)
-        return;
-    for (size_t i = 0; i < ARRAY_SIZE(schemas_named); i++) {
-        const struct schema *s = schemas_named[i];
-        if (s->kind && !strcmp(s->kind, r->sub->kind) && !strcmp(s->version, r->sub->version) &&
-            !strcmp(s->group, r->sub->group)) {
-            r->body_schema = s;
-            return;
-        }
-    }
+    const struct schema *own = r->sub ? schema_of_kind(subresource_kind(r->kind, r->sub)) : NULL;
+    if (own)
+        r->body_schema = own;
 }
 
 /* --- bytes to trees --------------------------------------------------------------------------------------------------- */

@@ -50,7 +50,7 @@ static int write_partial_protobuf(struct request *r, struct buf *to, const struc
     return protobuf_encode(to, &schema_meta_v1_partial_object_metadata, tree, err);
 }
 
-static const struct schema *schema_of_object(const struct request *r, const struct object *o)
+static const struct schema *schema_of_object(struct request *r, const struct object *o)
 {
     struct str version = view_str_at(object_root(o), F_POD_API_VERSION), kind = view_str_at(object_root(o), F_POD_KIND);
     struct str group = STR_NONE, rest = version;
@@ -60,12 +60,9 @@ static const struct schema *schema_of_object(const struct request *r, const stru
     }
     if (r->kind && str_is(kind, r->kind->kind) && str_is(group, r->kind->group))
         return r->kind->schema;
-    for (size_t i = 0; i < ARRAY_SIZE(schemas_named); i++) {
-        const struct schema *s = schemas_named[i];
-        if (s->kind && str_is(kind, s->kind) && str_is(version, s->version) && str_is(group, s->group))
-            return s;
-    }
-    return NULL;
+    struct arena *a = &r->arena;
+    return schema_of_kind(
+        (struct group_version_kind){ arena_strdup(a, group), arena_strdup(a, version), arena_strdup(a, kind) });
 }
 
 int response_write_object(struct request *r, struct buf *to, const struct object *o, struct error *err)

@@ -3,6 +3,7 @@
 
 #define LOG_PART "server"
 #include "base/log.h"
+#include "kinds/schemas.h"
 
 #include <stdlib.h>
 
@@ -228,5 +229,22 @@ subresource_handler *subresource_find(struct str group, struct str plural, struc
     for (size_t i = 0; rows[i].handler; i++)
         if (str_is(group, rows[i].group) && str_is(plural, rows[i].plural) && str_is(sub, rows[i].sub))
             return rows[i].handler;
+    return NULL;
+}
+
+struct group_version_kind subresource_kind(const struct kind *k, const struct kind_subresource *s)
+{
+    if (!s || !s->kind)
+        return (struct group_version_kind){ k->group, k->version, k->kind };
+    return (struct group_version_kind){ s->group ? s->group : k->group, s->version ? s->version : k->version, s->kind };
+}
+
+const struct schema *schema_of_kind(struct group_version_kind id)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(schemas_named); i++) {
+        const struct schema *s = schemas_named[i];
+        if (s->kind && !strcmp(s->kind, id.kind) && !strcmp(s->version, id.version) && !strcmp(s->group, id.group))
+            return s;
+    }
     return NULL;
 }

@@ -170,6 +170,12 @@ typedef enum phase_result subresource_handler(struct request *r);
 #define SUBRESOURCE(group, plural, sub, handler) enum phase_result handler(struct request *r);
 #include "server/subresources.def"
 #undef SUBRESOURCE
+/* The kind a subresource reads and writes: its own (Scale, Binding, PodExecOptions) or the object's. */
+struct group_version_kind {
+    const char *group, *version, *kind;
+};
+struct group_version_kind subresource_kind(const struct kind *k, const struct kind_subresource *s);
+const struct schema *schema_of_kind(struct group_version_kind id);      /* NULL when there is none */
 subresource_handler *subresource_find(struct str group, struct str plural, struct str sub);     /* NULL: generic or none */
 
 #define PHASE(name, fn) enum phase_result fn(struct request *r);
