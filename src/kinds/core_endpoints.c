@@ -2,10 +2,20 @@
 #include "kinds/cells.h"
 #include "kinds/check_format.h"
 #include "kinds/schemas.h"
+#include "kinds/tree.h"
 
 #define ADDRESSES_SHOWN 3
 
 static const char *const protocols[] = { "SCTP", "TCP", "UDP", NULL };
+
+static void default_(struct kind_context *c, struct value *endpoints)
+{
+    struct value *subset, *port;
+
+    for (size_t i = 0; (subset = value_at(value_get(endpoints, F_ENDPOINTS_SUBSETS), i)); i++)
+        for (size_t j = 0; (port = value_at(value_get(subset, F_ENDPOINT_SUBSET_PORTS), j)); j++)
+            default_text(c->arena, port, F_ENDPOINT_PORT_PROTOCOL, "TCP");
+}
 
 static void validate_address(struct check *k, const struct at *at, struct view address)
 {
@@ -130,5 +140,6 @@ const struct kind kind_endpoints = {
     .schema = &schema_core_v1_endpoints,
     .columns = columns,
     .row = row,
+    .default_ = default_,
     .validate = validate,
 };

@@ -28,7 +28,7 @@ static void validate_parameters(struct check *k, const struct at *at, struct vie
         check_required(k, AT(at, "kind"), "kind is required");
     if (!view_str_at(parameters, F_INGRESS_CLASS_PARAMETERS_REFERENCE_NAME).n)
         check_required(k, AT(at, "name"), "name is required");
-    if (!view_present(scope)) {
+    if (view_type(scope) != VALUE_STRING) {
         check_required(k, AT(at, "scope"), "");
         return;
     }

@@ -143,24 +143,26 @@ static void drop_what_type_has_not(struct arena *a, struct value *spec, const st
         value_del(spec, F_SERVICE_SPEC_EXTERNAL_TRAFFIC_POLICY);
 }
 
-/* A headless service without a selector may have endpoints of any family; every other one has those of the cluster. */
+/*
+ * The families of a cluster that has IPv4 only. A headless service without a selector may have endpoints of any family, so it gets
+ * both; every other one has the cluster's. Source: pkg/registry/core/service/storage/alloc.go, initIPFamilyFields.
+ */
 static void default_families(struct arena *a, struct value *spec)
 {
-    bool any = str_is(text_of(spec, F_SERVICE_SPEC_CLUSTER_IP), "None") &&
-               value_empty(value_get(spec, F_SERVICE_SPEC_SELECTOR));
-    struct value *families = value_get(spec, F_SERVICE_SPEC_IP_FAMILIES);
     struct str ip = text_of(spec, F_SERVICE_SPEC_CLUSTER_IP);
+    bool any = str_is(ip, "None") && value_empty(value_get(spec, F_SERVICE_SPEC_SELECTOR));
+    struct value *families = value_get(spec, F_SERVICE_SPEC_IP_FAMILIES);
 
     if (!needs_cluster_ip(spec))
         return;
+    default_text(a, spec, F_SERVICE_SPEC_IP_FAMILY_POLICY,
+                 any && value_empty(families) ? "RequireDualStack" : "SingleStack");
     if (value_empty(families)) {
         families = value_make_array(a, spec, F_SERVICE_SPEC_IP_FAMILIES);
         value_append(a, families, value_text(a, str_find(ip, ':') >= 0 ? "IPv6" : "IPv4"));
-        if (any && str_is(text_of(spec, F_SERVICE_SPEC_IP_FAMILY_POLICY), "RequireDualStack"))
-            value_append(a, families, value_text(a, "IPv6"));
     }
-    default_text(a, spec, F_SERVICE_SPEC_IP_FAMILY_POLICY,
-                 any && families->items_count > 1 ? "RequireDualStack" : "SingleStack");
+    if (any && families->items_count == 1 && !str_is(text_of(spec, F_SERVICE_SPEC_IP_FAMILY_POLICY), "SingleStack"))
+        value_append(a, families, value_text(a, str_is(value_to_str(families->items[0]), "IPv4") ? "IPv6" : "IPv4"));
 }
 
 void service_prepare(struct kind_context *c, struct value *service, struct view old)

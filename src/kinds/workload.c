@@ -23,7 +23,7 @@ bool selector_matches(struct view selector, struct view labels)
 {
     struct view_iter it = { 0 };
 
-    if (!view_present(selector))
+    if (view_type(selector) != VALUE_OBJECT)
         return false;
     while (view_next(view_get(selector, F_LABEL_SELECTOR_MATCH_LABELS), &it)) {
         struct view label = view_get_str(labels, it.key);
@@ -49,7 +49,7 @@ void workload_check_selector(struct check *k, const struct at *spec_at, struct v
     struct view selector = view_get(spec, F_DEPLOYMENT_SPEC_SELECTOR);
     const struct at *at = AT(spec_at, "selector");
 
-    if (!view_present(selector))
+    if (view_type(selector) != VALUE_OBJECT) /* Go writes null for the selector that is not there */
         check_required(k, at, "");
     else if (!check_label_selector(k, at, selector))
         check_invalid(k, at, selector, "invalid label selector");
