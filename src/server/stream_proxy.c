@@ -35,6 +35,24 @@ static bool goes_on(struct str name)
     return !str_starts(name, STR("impersonate-")) && !str_starts(name, STR("x-remote-"));
 }
 
+/* The path below ".../proxy/", decoded and encoded again: nothing climbs out of what authorization saw. */
+static int add_rest(struct request *r, struct buf *target)
+{
+    struct str rest = r->info.rest, part;
+    while (str_next(&rest, '/', &part)) {
+        AUTO_BUF struct buf plain = BUF_MAX(16 * KIB);
+        bool ok;
+        percent_decode(&plain, part, false, &ok);
+        if (!ok || str_is(buf_str(&plain), ".") || str_is(buf_str(&plain), ".."))
+            return fail(&r->err, ERR_BAD_REQUEST, "the path to proxy is not canonical");
+        buf_add_char(target, '/');
+        percent_encode(target, buf_str(&plain));
+    }
+    if (str_empty(r->info.rest) || str_ends(r->info.rest, STR("/")))
+        buf_add_char(target, '/');
+    return 0;
+}
+
 static enum phase_result relay(struct request *r, const struct stream_target *t, struct str path)
 {
     const struct http_request *q = r->exchange->request;
@@ -42,14 +60,8 @@ static enum phase_result relay(struct request *r, const struct stream_target *t,
     size_t count = 0;
     AUTO_BUF struct buf target = BUF_MAX(64 * KIB);
     buf_add(&target, path);
-    /* `rest` is the decoded, canonical path: what authorization saw is what is sent. */
-    struct str rest = r->info.rest, part;
-    while (str_next(&rest, '/', &part)) {
-        buf_add_char(&target, '/');
-        percent_encode(&target, part);
-    }
-    if (str_empty(r->info.rest) || str_ends(r->info.rest, STR("/")))
-        buf_add_char(&target, '/');
+    if (add_rest(r, &target) < 0)
+        return PHASE_FAILED;
     if (!str_empty(q->query))
         buf_addf(&target, "?%.*s", STR_ARG(q->query));
     for (size_t i = 0; i < q->headers_count && count < HEADERS_MAX; i++)
