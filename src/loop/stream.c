@@ -197,6 +197,11 @@ size_t stream_queued_bytes(const struct stream *s)
     return s->queue.bytes;
 }
 
+void stream_set_queue_high(struct stream *s, size_t bytes)
+{
+    s->high_bytes = bytes;
+}
+
 uint64_t stream_written_bytes(const struct stream *s)
 {
     return s->written_bytes;

@@ -49,6 +49,7 @@ bool stream_write(struct stream *s, struct str bytes);
 /* Without copying: release(owner) is called exactly once when the bytes are no longer needed (sent or dropped). */
 bool stream_write_owned(struct stream *s, struct str bytes, loop_fn *release, void *owner);
 size_t stream_queued_bytes(const struct stream *s);
+void stream_set_queue_high(struct stream *s, size_t bytes);
 uint64_t stream_written_bytes(const struct stream *s); /* taken by the kernel or the other end, ever */
 void stream_shutdown(struct stream *s);                /* half close, after the queue */
 void stream_close(struct stream *s); /* drops the queue; on_closed follows in a later round; twice is fine */

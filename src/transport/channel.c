@@ -152,3 +152,8 @@ struct loop *channel_loop(const struct channel *c)
 {
     return c->loop;
 }
+
+bool channel_is_paused(const struct channel *c)
+{
+    return c->paused;
+}

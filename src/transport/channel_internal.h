@@ -41,6 +41,7 @@ void channel_tell_closed(struct channel *c, const struct error *err);
 
 /* Bytes that were read but belong to whoever gets the channel next (an upgrade): delivered first, in a later round. */
 void channel_unread(struct channel *c, struct str bytes);
+bool channel_is_paused(const struct channel *c);
 uint64_t channel_written_bytes(const struct channel *c);
 /* TLS over a stream; `on_open` comes when the handshake is done. Clients give the host to verify. */
 struct channel *channel_tls_new(struct stream *s, struct tls_context *tls, struct str host, bool alpn_http1,

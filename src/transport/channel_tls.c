@@ -8,8 +8,8 @@
 
 #include <stdlib.h>
 
-#define RECORD_BYTES      (16 * KIB)  /* the largest TLS record */
-#define OUTPUT_HIGH_BYTES (128 * KIB) /* cipher text waiting; encryption stops here */
+#define RECORD_BYTES      (16 * KIB) /* the largest TLS record */
+#define OUTPUT_HIGH_BYTES (64 * KIB) /* cipher text waiting; encryption stops here */
 
 struct tls_channel {
     struct channel channel;
@@ -310,6 +310,7 @@ struct channel *channel_tls_new(struct stream *s, struct tls_context *tls, struc
     t->stream = s;
     t->tls = tls_new(tls, host, alpn_http1);
     t->flush_task = (struct loop_task){ .fn = run_flush, .arg = t };
+    stream_set_queue_high(s, OUTPUT_HIGH_BYTES);
     stream_set_callbacks(s, &callbacks, t);
     return &t->channel;
 }

@@ -346,6 +346,7 @@ struct http2 *http2_new(enum http2_role role, const struct http2_options *o, con
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_peer_max_concurrent_streams(option, 100);
+    nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX); /* spend() counts, by our clock */
     if (role == HTTP2_SERVER)
         nghttp2_session_server_new2(&h->session, callbacks, h, option);
     else
@@ -388,6 +389,8 @@ int http2_feed(struct http2 *h, struct str bytes, int64_t now_ms, struct error *
         nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
         return fail(err, ERR_TOO_MANY_REQUESTS, "HTTP/2: too many resets or control frames");
     }
+    if (n == NGHTTP2_ERR_FLOODED)
+        return fail(err, ERR_TOO_MANY_REQUESTS, "HTTP/2: too many unanswered acknowledgements");
     if (n < 0) {
         nghttp2_session_terminate_session(h->session, NGHTTP2_PROTOCOL_ERROR);
         return fail(err, ERR_BAD_REQUEST, "HTTP/2: %s", nghttp2_strerror((int)n));
@@ -416,6 +419,15 @@ bool http2_wants_close(const struct http2 *h)
 static void add_nv(nghttp2_nv *nv, size_t *n, struct str name, struct str value)
 {
     nv[(*n)++] = (nghttp2_nv){ (uint8_t *)name.p, (uint8_t *)value.p, name.n, value.n, NGHTTP2_NV_FLAG_NONE };
+}
+
+void http2_continue(struct http2 *h, int32_t id)
+{
+    nghttp2_nv nv[1];
+    size_t n = 0;
+
+    add_nv(nv, &n, STR(":status"), STR("100"));
+    nghttp2_submit_headers(h->session, NGHTTP2_FLAG_NONE, id, NULL, nv, n, NULL);
 }
 
 /* Headers of one connection do not exist in HTTP/2: RFC 9113, 8.2.2. */
@@ -492,6 +504,14 @@ void http2_resume(struct http2 *h, int32_t id)
 void http2_reset(struct http2 *h, int32_t id, uint32_t code)
 {
     nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id, code);
+}
+
+void http2_forget(struct http2 *h, int32_t id)
+{
+    list_each (&h->streams, struct h2_stream, link, s)
+        if (s->id == id)
+            s->user = NULL;
+    http2_reset(h, id, HTTP2_CANCEL);
 }
 
 void http2_consume(struct http2 *h, int32_t id, size_t n)

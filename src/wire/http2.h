@@ -61,10 +61,13 @@ bool http2_wants_close(const struct http2 *h); /* nothing more will be read or w
 
 /* Servers. head with end: no body. After it, read_body is asked. */
 int http2_respond(struct http2 *h, int32_t id, const struct http_response *head, bool end);
+void http2_continue(struct http2 *h, int32_t id); /* 100 */
 /* Clients: returns the stream's id, or -1 (no more ids or the peer is going). r->scheme is https. */
 int32_t http2_request(struct http2 *h, const struct http_request *r, bool end, void *user);
 void http2_resume(struct http2 *h, int32_t id); /* read_body has something again */
 void http2_reset(struct http2 *h, int32_t id, uint32_t code);
+/* Resets the stream, with CANCEL; callbacks for it get user NULL from now on. */
+void http2_forget(struct http2 *h, int32_t id);
 void http2_consume(struct http2 *h, int32_t id, size_t n);
 void http2_ping(struct http2 *h, uint64_t payload);
 void http2_goaway(struct http2 *h); /* no new streams; the open ones go on */
