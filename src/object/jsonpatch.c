@@ -118,13 +118,12 @@ static int take(struct patching *p, const struct target *t)
 static int replace(struct patching *p, const struct target *t, struct value *v)
 {
     uint32_t index;
-    if (t->whole)
+    /* Upstream's library does not miss the member of an object that is not there: recorded so. */
+    if (t->whole || t->container->type == VALUE_OBJECT)
         return add(p, t, v);
     if (!child(t->container, t->step))
         return misfit(p);
-    if (t->container->type == VALUE_OBJECT)
-        value_put_str(p->arena, t->container, t->step, v);
-    else if (array_index(t->container, t->step, 0, &index))
+    if (array_index(t->container, t->step, 0, &index))
         t->container->items[index] = v;
     return 0;
 }
@@ -165,6 +164,8 @@ static int copy(struct patching *p, const struct value *operation, const struct 
     if (find_target(p, operation, STR("from"), &from) < 0)
         return -1;
     const struct value *v = get(p, &from);
+    if (!v && !from.whole && from.container->type == VALUE_OBJECT)
+        v = value_null(p->arena); /* as in replace() */
     if (!v)
         return misfit(p);
     AUTO_BUF struct buf text = BUF_MAX(OBJECT_SIZE_MAX - p->copied_bytes);
