@@ -246,6 +246,8 @@ class Generator:
             flags.append('FIELD_PATCH_MERGE')
         if 'retainKeys' in strategy:
             flags.append('FIELD_PATCH_REPLACE_KEYS')
+        if 'replace' in strategy:
+            flags.append('FIELD_PATCH_REPLACE')
         if 'mapType=atomic' in markers or 'structType=atomic' in markers:
             flags.append('FIELD_ATOMIC')
         return ' | '.join(flags) or '0'

@@ -159,6 +159,8 @@ static struct value *property(struct openapi_build *b, const struct schema_field
         openapi_put_text(b, to, "x-kubernetes-map-type", "atomic");
     if (f->patch_merge_key)
         openapi_put_text(b, to, "x-kubernetes-patch-merge-key", f->patch_merge_key);
+    if (f->flags & FIELD_PATCH_REPLACE)
+        openapi_put_text(b, to, "x-kubernetes-patch-strategy", "replace");
     if (merge || retain)
         openapi_put_text(b, to, "x-kubernetes-patch-strategy",
                          merge && retain ? "merge,retainKeys"

@@ -41,6 +41,7 @@ enum field_flags {
     FIELD_PATCH_REPLACE_KEYS = 1 << 4, /* patchStrategy=retainKeys */
     FIELD_ATOMIC = 1 << 5, /* structType/mapType=atomic: owned and merged as one */
     FIELD_DEPRECATED = 1 << 6,
+    FIELD_PATCH_REPLACE = 1 << 7,       /* patchStrategy=replace: a strategic merge patch replaces the object as a whole */
 };
 
 struct schema;

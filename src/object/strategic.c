@@ -16,6 +16,7 @@ struct strategic_field strategic_lookup(const struct schema *s, struct str name)
     if (field) {
         found.schema = field->schema;
         found.merge = field->flags & FIELD_PATCH_MERGE;
+        found.replace = field->flags & FIELD_PATCH_REPLACE;
         found.key = field->patch_merge_key ? name_find(str_of(field->patch_merge_key)) : NAME_UNKNOWN;
     }
     return found;
@@ -147,9 +148,9 @@ static int merge_member(struct strategic *c, const struct schema *s, struct valu
     }
     struct strategic_field field = strategic_lookup(s, name);
     struct value *merged;
-    if (old->type == VALUE_OBJECT)
+    if (old->type == VALUE_OBJECT && !field.replace)
         merged = strategic_merge_map(c, field.schema, old, patch);
-    else if (field.merge)
+    else if (old->type == VALUE_ARRAY && field.merge)
         merged = strategic_merge_list(c, &field, old, patch, delete_list);
     else
         merged = patch;

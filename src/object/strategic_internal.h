@@ -21,6 +21,7 @@ struct strategic {
 struct strategic_field {
     const struct schema *schema; /* NULL: nothing is known */
     bool merge;                  /* patchStrategy=merge */
+    bool replace;                /* patchStrategy=replace */
     name_id key;                 /* of the merge key, NAME_UNKNOWN for lists of primitives */
 };
 struct strategic_field strategic_lookup(const struct schema *s, struct str name);
