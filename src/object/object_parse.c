@@ -295,6 +295,8 @@ struct object *object_parse(struct str json, struct error *err)
 {
     if (json_check_size(json, err) < 0)
         return NULL;
+    if (!json.p)
+        json = STR("");
     struct block_parser t;
     builder_init(&t.b);
     t.end = json.p + json.n;

@@ -65,7 +65,7 @@ static inline const char *parse_string(struct tree_parser *t, const char *p, str
 static void close_object(struct tree_parser *t, size_t first, bool suspicious, const struct place *place,
                          struct value *v)
 {
-    struct member *members = t->members + first;
+    struct member *members = t->members ? t->members + first : NULL;
     uint32_t count = (uint32_t)(t->members_count - first);
     if (suspicious)
         count = members_keep_last(t->arena, members, count, place, t->duplicates);
@@ -228,6 +228,8 @@ struct value *value_parse(struct arena *a, struct str json, struct value *duplic
 {
     if (json_check_size(json, err) < 0)
         return NULL;
+    if (!json.p)
+        json = STR("");
     struct tree_parser t = { .arena = a, .end = json.p + json.n, .duplicates = duplicates };
     struct value *v = NULL;
     const char *p = parse_value(&t, json_skip_space(json.p, t.end), NULL, 0, &v);

@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "object/value_place.h"
 #include "object/json_number.h"
+#include "object/json_scan.h"
 #include "object/yaml_scalar.h"
 
 #include <stdlib.h>
@@ -93,6 +94,20 @@ static bool tag_is(const yaml_char_t *tag, const char *name)
            strcmp((const char *)tag + 18, name) == 0;
 }
 
+/* JSON has only text: what is none becomes U+FFFD, as it does in encoding/json. */
+static struct str valid_utf8(struct arena *a, struct str bytes)
+{
+    char *to = arena_alloc(a, bytes.n * 3 + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < bytes.n;) {
+        size_t length = json_utf8_length(bytes.p + i, bytes.p + bytes.n);
+        memcpy(to + n, length ? bytes.p + i : "\xef\xbf\xbd", length ? length : 3);
+        n += length ? length : 3;
+        i += length ? length : 1;
+    }
+    return (struct str){ to, n };
+}
+
 static struct value *decode_binary(struct reader *r, struct str text)
 {
     AUTO_BUF struct buf joined = BUF_MAX(OBJECT_SIZE_MAX), bytes = BUF_MAX(OBJECT_SIZE_MAX);
@@ -101,7 +116,7 @@ static struct value *decode_binary(struct reader *r, struct str text)
             buf_add_char(&joined, text.p[i]);
     if (!base64_decode(&bytes, buf_str(&joined)))
         return fail_null(r->err, ERR_BAD_REQUEST, "yaml: !!binary value contains invalid base64 data");
-    return value_str(r->arena, arena_str(r->arena, buf_str(&bytes)));
+    return value_str(r->arena, valid_utf8(r->arena, buf_str(&bytes)));
 }
 
 static const char *type_tag(enum value_type type)
