@@ -42,17 +42,12 @@ static void normalize_cluster_ips(struct arena *a, struct value *spec, const str
                  *old_ips = value_get(old, F_SERVICE_SPEC_CLUSTER_IPS);
     bool same_ips = value_empty(ips) ? value_empty(old_ips) : value_equal(ips, old_ips);
 
-    if (!old) {
-        if (ip.n && value_empty(ips))
-            set_cluster_ips(a, spec, ip);
-    } else if (!str_eq(ip, old_ip) && same_ips) {
-        if (ip.n)
-            set_cluster_ips(a, spec, ip);
-        else
-            value_del(spec, F_SERVICE_SPEC_CLUSTER_IPS);
-    } else if (str_eq(ip, old_ip) && value_empty(ips) && !value_empty(old_ips) && ip.n) {
+    if (ip.n && value_empty(ips))
         set_cluster_ips(a, spec, ip);
-    }
+    else if (old && !str_eq(ip, old_ip) && same_ips && ip.n)
+        set_cluster_ips(a, spec, ip);
+    else if (old && !str_eq(ip, old_ip) && same_ips)
+        value_del(spec, F_SERVICE_SPEC_CLUSTER_IPS);
 }
 
 /* Source: patchAllocatedValues. */
