@@ -1,0 +1,41 @@
+/* NodeResourcesFit: what the pod requests is free; of the nodes that have room the emptier ones score more. */
+#include "scheduler/framework.h"
+
+static const char *filter(struct cycle *c, const struct node_info *n)
+{
+    const struct resources *want = &c->pod->requests, *have = &n->allocatable, *used = &n->requested;
+
+    if (used->pods + 1 > have->pods)
+        return "Too many pods";
+    if (want->milli_cpu && want->milli_cpu > have->milli_cpu - used->milli_cpu)
+        return "Insufficient cpu";
+    if (want->memory_bytes && want->memory_bytes > have->memory_bytes - used->memory_bytes)
+        return "Insufficient memory";
+    if (want->ephemeral_bytes && want->ephemeral_bytes > have->ephemeral_bytes - used->ephemeral_bytes)
+        return "Insufficient ephemeral-storage";
+    for (int i = 0; i < want->extended_count; i++) {
+        const char *name = want->extended[i].name;
+        if (want->extended[i].amount &&
+            want->extended[i].amount > resources_extended(have, name) - resources_extended(used, name))
+            return arena_printf(c->arena, "Insufficient %s", name).p;
+    }
+    return NULL;
+}
+
+static int64_t free_share(int64_t have, int64_t used)
+{
+    return have <= 0 || used > have ? 0 : (have - used) * SCORE_MAX / have;
+}
+
+/* Source: leastResourceScorer. */
+static int64_t score(struct cycle *c, const struct node_info *n)
+{
+    int64_t cpu = free_share(n->allocatable.milli_cpu, n->nonzero_milli_cpu + c->pod->nonzero_milli_cpu);
+    int64_t memory = free_share(n->allocatable.memory_bytes, n->nonzero_memory_bytes + c->pod->nonzero_memory_bytes);
+
+    return (cpu + memory) / 2;
+}
+
+const struct plugin plugin_node_resources_fit = {
+    .name = "NodeResourcesFit", .weight = 1, .filter = filter, .score = score
+};
