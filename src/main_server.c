@@ -1,6 +1,7 @@
 /* `klein server`: the API server, and with it whatever of the control plane runs in the same process. */
 #include "cli/args.h"
 #include "main_commands.h"
+#include "main_control.h"
 #include "server/run.h"
 
 #define LOG_PART "server"
@@ -55,7 +56,9 @@ static int run(const struct args *a, struct error *err)
         .mutating_requests_max = (int)mutating,
         .no_anonymous = str_is(str_of(arg(a, "anonymous")), "no"),
     };
-    return server_run(&config, NULL, err);
+    struct control_config control = { .pod_cidr = config.pod_cidr };
+    struct server_hooks hooks = control_hooks(&control);
+    return server_run(&config, &hooks, err);
 }
 
 const struct subcommand command_server = {
