@@ -104,8 +104,8 @@ static void on_end(void *arg)
         return;
     }
     /* An answer before the end of the request: what is not sent yet would be taken for the next request. */
-    if (!http1_keep_alive(cc->http1) || call->out.bytes || (call->out_streamed && !cc->request_sent) ||
-        call->request.upgrade)
+    if (!http1_keep_alive(cc->http1) || call->out.bytes || channel_queued_bytes(cc->channel) ||
+        (call->out_streamed && !cc->request_sent) || call->request.upgrade)
         cc->going = true;
     client_connection_call_done(cc, call);
     call_ended(call);

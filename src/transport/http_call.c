@@ -71,8 +71,8 @@ static void run(void *arg)
 {
     struct http_call *call = arg;
 
-    if (call->cb && call->head_arrived && !call->head_told)
-        tell_head(call);
+    if (call->cb && call->head_arrived && !call->head_told && tell_head(call) && call->local)
+        call->ops->consumed(call, 0); /* the body waited for its head */
     if (call->cb && call->in.n && !call->paused) {
         struct buf held = call->in;
 

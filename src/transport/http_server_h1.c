@@ -2,7 +2,7 @@
 #include "transport/server_internal.h"
 
 #define PIPELINED_MAX_BYTES (64 * KIB)
-#define DRAINED_MAX_BYTES   MIB /* of a body nobody wanted: read so much, then close */
+#define DRAINED_MAX_BYTES   (16 * MIB) /* of a body nobody wanted: read so much, then close */
 
 static void next_message(struct connection *c);
 
