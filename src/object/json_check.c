@@ -233,7 +233,7 @@ int json_fail(struct str json, enum json_problem problem, const char *at, struct
     case JSON_TOO_DEEP:
         return fail(err, ERR_BAD_REQUEST, "exceeded max depth");
     case JSON_TOO_MANY:
-        return fail(err, ERR_TOO_LARGE, "JSON text holds more than %d values", JSON_VALUES_MAX);
+        return fail(err, ERR_TOO_LARGE, "JSON text holds too many values");
     case JSON_NUMBER_RANGE: {
         size_t n = 0;
         while (at + n < c.end && n < 40 && memchr("+-.eE0123456789", at[n], 15))
@@ -247,9 +247,8 @@ int json_fail(struct str json, enum json_problem problem, const char *at, struct
     return fail(err, ERR_BAD_REQUEST, "malformed JSON");
 }
 
-int json_check_size(struct str json, struct error *err)
+int json_check_size(struct str json, size_t bytes_max, struct error *err)
 {
-    if (json.n > OBJECT_SIZE_MAX)
-        return fail(err, ERR_TOO_LARGE, "Request entity too large: limit is %zu", (size_t)OBJECT_SIZE_MAX);
-    return 0;
+    assert(bytes_max <= OBJECT_LIMIT_MAX);
+    return json.n > bytes_max ? fail(err, ERR_TOO_LARGE, "Request entity too large: limit is %zu", bytes_max) : 0;
 }

@@ -12,7 +12,8 @@
 
 #include <endian.h>
 
-#define JSON_VALUES_MAX (512 * 1024) /* values in one text: bounds the memory of a tree (64 bytes each) */
+/* Values in one text: bounds the memory of a tree (64 bytes each). Six bytes of text a value are fewer than any real object has. */
+#define JSON_VALUES_MAX(bytes_max) ((uint32_t)((bytes_max) / 6))
 
 enum json_problem {
     JSON_SYNTAX,
@@ -23,8 +24,8 @@ enum json_problem {
 
 /* Sets err to the sentence of encoding/json (ERR_BAD_REQUEST) and returns -1. `at` is where a number out of range begins. */
 int json_fail(struct str json, enum json_problem problem, const char *at, struct error *err);
-/* Refuses text longer than OBJECT_SIZE_MAX (ERR_TOO_LARGE). */
-int json_check_size(struct str json, struct error *err);
+/* Refuses text longer than bytes_max (ERR_TOO_LARGE). */
+int json_check_size(struct str json, size_t bytes_max, struct error *err);
 
 #define JSON_ONES 0x0101010101010101u
 #define JSON_HIGH 0x8080808080808080u

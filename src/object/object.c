@@ -120,7 +120,7 @@ void builder_string(struct builder *b, name_id name, struct str s)
     b->plain_bytes += (uint32_t)plain_bytes;
 }
 
-static struct object *block_new(uint32_t entries_count, size_t text_bytes)
+struct object *object_block_new(uint32_t entries_count, size_t text_bytes)
 {
     struct object *o = xmalloc(sizeof(*o) + entries_count * sizeof(struct entry) + text_bytes + 1);
     *o = (struct object){ .references = 1, .text_bytes = (uint32_t)text_bytes, .entries_count = entries_count };
@@ -130,7 +130,7 @@ static struct object *block_new(uint32_t entries_count, size_t text_bytes)
 
 struct object *builder_finish(struct builder *b)
 {
-    struct object *o = block_new(b->entries_count, b->text_bytes);
+    struct object *o = object_block_new(b->entries_count, b->text_bytes);
     memcpy(o->entries, b->entries, b->entries_count * sizeof(struct entry));
     memcpy((char *)object_text(o), b->text, b->text_bytes);
     o->plain_bytes = b->plain_bytes;
@@ -223,7 +223,7 @@ struct str object_json_body(const struct object *o)
 static struct object *splice(const struct object *o, uint32_t at, uint32_t old_bytes, struct str fresh, uint32_t entry,
                              uint32_t insert)
 {
-    struct object *copy = block_new(o->entries_count + insert, o->text_bytes - old_bytes + fresh.n);
+    struct object *copy = object_block_new(o->entries_count + insert, o->text_bytes - old_bytes + fresh.n);
     char *text = (char *)object_text(copy);
     memcpy(text, object_text(o), at);
     memcpy(text + at, fresh.p, fresh.n);

@@ -30,6 +30,9 @@ struct object;
 struct object *object_new(const struct value *tree, struct error *err);
 /* Parse trusted or untrusted JSON text straight into a block (compacts; keeps the order of keys). */
 struct object *object_parse(struct str json, struct error *err);
+/* The same with another limit on the text, at most OBJECT_LIMIT_MAX: for lists in answers to our own requests. */
+struct object *object_parse_limit(struct str json, size_t bytes_max, struct error *err);
+#define OBJECT_LIMIT_MAX (512 * MIB)
 struct object *object_ref(const struct object *o);      /* accepts NULL */
 void object_unref(const struct object *o);              /* accepts NULL */
 #define AUTO_OBJECT CLEANUP(object_unref_pointer)
@@ -59,6 +62,8 @@ struct view {
 #define VIEW_ABSENT ((struct view){ NULL, 0 })
 
 struct view object_root(const struct object *o);
+/* A part of an object as an object of its own, e.g. an item of a list: one copy, no parse. Fails with ERR_BAD_REQUEST when absent. */
+struct object *object_of_view(struct view v, struct error *err);
 static inline bool view_present(struct view v) { return v.o != NULL; }
 enum value_type view_type(struct view v);               /* VALUE_ABSENT for an absent view */
 

@@ -101,6 +101,9 @@ static inline uint32_t entry_skip_name(const struct object *o, uint32_t at)
 uint32_t object_value_bytes(const struct object *o, uint32_t at); /* length of the value's text */
 const char *object_plain(const struct object *o);                 /* the unescaped block, made when needed */
 void object_find_metadata(struct object *o);
+struct object *object_freeze(const struct value *tree, size_t bytes_max,
+                             struct error *err);                            /* object_new() with a limit */
+struct object *object_block_new(uint32_t entries_count, size_t text_bytes); /* text zero-terminated, entries not set */
 
 struct builder {
     char *text;

@@ -5,6 +5,7 @@
 
 struct freeze {
     struct builder b;
+    size_t bytes_max;
     bool too_deep, too_large;
 };
 
@@ -80,7 +81,7 @@ static void freeze_array(struct freeze *f, name_id name, const struct value *v, 
 
 static void freeze_value(struct freeze *f, name_id name, const struct value *v, unsigned depth)
 {
-    if (f->b.text_bytes > OBJECT_SIZE_MAX)
+    if (f->b.text_bytes > f->bytes_max)
         f->too_large = true;
     if (f->too_large || f->too_deep)
         return;
@@ -98,7 +99,7 @@ static void freeze_value(struct freeze *f, name_id name, const struct value *v, 
             freeze_number(f, name, v);
         break;
     case VALUE_STRING:
-        if (v->string.n > OBJECT_SIZE_MAX)
+        if (v->string.n > f->bytes_max)
             f->too_large = true;
         else
             builder_string(&f->b, name, v->string);
@@ -119,19 +120,25 @@ static void freeze_value(struct freeze *f, name_id name, const struct value *v, 
     }
 }
 
-struct object *object_new(const struct value *tree, struct error *err)
+struct object *object_freeze(const struct value *tree, size_t bytes_max, struct error *err)
 {
     struct freeze f;
+    f.bytes_max = bytes_max;
     f.too_deep = f.too_large = false;
     builder_init(&f.b);
     freeze_value(&f, NAME_UNKNOWN, tree, 0);
     struct object *o = NULL;
     if (f.too_deep)
         fail(err, ERR_BAD_REQUEST, "exceeded max depth");
-    else if (f.too_large || f.b.text_bytes > OBJECT_SIZE_MAX)
-        fail(err, ERR_TOO_LARGE, "Request entity too large: limit is %zu", (size_t)OBJECT_SIZE_MAX);
+    else if (f.too_large || f.b.text_bytes > bytes_max)
+        fail(err, ERR_TOO_LARGE, "Request entity too large: limit is %zu", bytes_max);
     else
         o = builder_finish(&f.b);
     builder_done(&f.b);
     return o;
+}
+
+struct object *object_new(const struct value *tree, struct error *err)
+{
+    return object_freeze(tree, OBJECT_SIZE_MAX, err);
 }

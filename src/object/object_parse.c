@@ -6,7 +6,7 @@
 struct block_parser {
     struct builder b;
     const char *end;
-    uint32_t values;
+    uint32_t values, values_max;
     struct json_scratch scratch;
     enum json_problem problem;
     const char *problem_at;
@@ -263,7 +263,7 @@ static const char *parse_value(struct block_parser *t, const char *p, name_id na
 {
     if (p == t->end)
         return NULL;
-    if (++t->values > JSON_VALUES_MAX)
+    if (++t->values > t->values_max)
         return problem(t, JSON_TOO_MANY, p);
     switch (*p) {
     case '"':
@@ -284,16 +284,16 @@ static const char *parse_value(struct block_parser *t, const char *p, name_id na
     }
 }
 
-static struct object *parse_through_tree(struct str json, struct error *err)
+static struct object *parse_through_tree(struct str json, size_t bytes_max, struct error *err)
 {
     AUTO_ARENA struct arena a = { 0 };
-    const struct value *tree = value_parse(&a, json, NULL, err);
-    return tree ? object_new(tree, err) : NULL;
+    const struct value *tree = value_parse_limit(&a, json, bytes_max, err);
+    return tree ? object_freeze(tree, bytes_max, err) : NULL;
 }
 
-struct object *object_parse(struct str json, struct error *err)
+struct object *object_parse_limit(struct str json, size_t bytes_max, struct error *err)
 {
-    if (json_check_size(json, err) < 0)
+    if (json_check_size(json, bytes_max, err) < 0)
         return NULL;
     if (!json.p)
         json = STR("");
@@ -301,6 +301,7 @@ struct object *object_parse(struct str json, struct error *err)
     builder_init(&t.b);
     t.end = json.p + json.n;
     t.values = 0;
+    t.values_max = JSON_VALUES_MAX(bytes_max);
     t.scratch = (struct json_scratch){ 0 };
     t.problem = JSON_SYNTAX;
     t.problem_at = NULL;
@@ -314,12 +315,17 @@ struct object *object_parse(struct str json, struct error *err)
     if (!p)
         json_fail(json, t.problem, t.problem_at, err);
     else if (t.needs_tree)
-        o = parse_through_tree(json, err);
-    else if (t.b.text_bytes > OBJECT_SIZE_MAX)
-        fail(err, ERR_TOO_LARGE, "Request entity too large: limit is %zu", (size_t)OBJECT_SIZE_MAX);
+        o = parse_through_tree(json, bytes_max, err);
+    else if (t.b.text_bytes > bytes_max)
+        fail(err, ERR_TOO_LARGE, "Request entity too large: limit is %zu", bytes_max);
     else
         o = builder_finish(&t.b);
     builder_done(&t.b);
     json_scratch_done(&t.scratch);
     return o;
+}
+
+struct object *object_parse(struct str json, struct error *err)
+{
+    return object_parse_limit(json, OBJECT_SIZE_MAX, err);
 }

@@ -88,6 +88,8 @@ struct value *value_of_view(struct arena *a, struct view v);                /* N
  * through `duplicates` (paths, may be NULL) for strict field validation.
  */
 struct value *value_parse(struct arena *a, struct str json, struct value *duplicates, struct error *err);
+/* The same with another limit on the text (see object_parse_limit()); duplicates are not reported. */
+struct value *value_parse_limit(struct arena *a, struct str json, size_t bytes_max, struct error *err);
 void value_write(struct buf *to, const struct value *v);                    /* compact JSON */
 void value_write_pretty(struct buf *to, const struct value *v, int indent);
 void json_write_str(struct buf *to, struct str s);                          /* with quotes, escaped as Go's encoding/json does (HTML characters too: \u003c); invalid UTF-8 becomes U+FFFD */

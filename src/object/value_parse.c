@@ -10,7 +10,7 @@ struct tree_parser {
     const char *end;
     struct value *pool; /* values are allocated many at a time */
     uint32_t pool_left;
-    uint32_t values;
+    uint32_t values, values_max;
     struct member *members; /* of all open objects */
     size_t members_count, members_capacity;
     struct value **items; /* of all open arrays */
@@ -197,7 +197,7 @@ static const char *parse_value(struct tree_parser *t, const char *p, const struc
 {
     if (p == t->end)
         return NULL;
-    if (t->values >= JSON_VALUES_MAX)
+    if (t->values >= t->values_max)
         return problem(t, JSON_TOO_MANY, p);
     struct value *v = *ret = new_value(t, VALUE_NULL);
     switch (*p) {
@@ -224,13 +224,16 @@ static const char *parse_value(struct tree_parser *t, const char *p, const struc
     }
 }
 
-struct value *value_parse(struct arena *a, struct str json, struct value *duplicates, struct error *err)
+static struct value *parse(struct arena *a, struct str json, size_t bytes_max, struct value *duplicates,
+                           struct error *err)
 {
-    if (json_check_size(json, err) < 0)
+    if (json_check_size(json, bytes_max, err) < 0)
         return NULL;
     if (!json.p)
         json = STR("");
-    struct tree_parser t = { .arena = a, .end = json.p + json.n, .duplicates = duplicates };
+    struct tree_parser t = {
+        .arena = a, .end = json.p + json.n, .duplicates = duplicates, .values_max = JSON_VALUES_MAX(bytes_max)
+    };
     struct value *v = NULL;
     const char *p = parse_value(&t, json_skip_space(json.p, t.end), NULL, 0, &v);
     if (p && json_skip_space(p, t.end) != t.end)
@@ -241,4 +244,14 @@ struct value *value_parse(struct arena *a, struct str json, struct value *duplic
     free(t.items);
     json_scratch_done(&t.scratch);
     return p ? v : NULL;
+}
+
+struct value *value_parse(struct arena *a, struct str json, struct value *duplicates, struct error *err)
+{
+    return parse(a, json, OBJECT_SIZE_MAX, duplicates, err);
+}
+
+struct value *value_parse_limit(struct arena *a, struct str json, size_t bytes_max, struct error *err)
+{
+    return parse(a, json, bytes_max, NULL, err);
 }

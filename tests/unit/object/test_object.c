@@ -230,6 +230,58 @@ TEST("an object takes at most one and a half times its text")
                   ratio);
 }
 
+static void check_parts(struct view v)
+{
+    AUTO_ERROR struct error err = { 0 };
+    AUTO_OBJECT struct object *part = object_of_view(v, &err);
+    ASSERT_OK(part, &err);
+    AUTO_OBJECT struct object *parsed = object_parse(view_json(v), &err);
+    ASSERT_OK(parsed, &err);
+    ASSERT_STR(object_json(part), object_json(parsed));
+    ASSERT_INT(object_block_bytes(part), object_block_bytes(parsed));
+    ASSERT(view_equal(object_root(part), v));
+    ASSERT_STR(view_str(object_root(part)), view_str(object_root(parsed)));
+    struct view_iter it = { 0 };
+    for (size_t i = 0; view_next(v, &it); i++) {
+        struct view same = it.key.p ? view_get_str(object_root(part), it.key) : view_item(object_root(part), i);
+        ASSERT_INT(view_type(same), view_type(it.value));
+        ASSERT_STR(view_str(same), view_str(it.value));
+        check_parts(it.value);
+    }
+}
+
+TEST("a part of an object becomes the object its text would be")
+{
+    AUTO_OBJECT struct object *o = parse(pod);
+    check_parts(object_root(o));
+    AUTO_OBJECT struct object *list = parse(
+        "{\"items\":[{\"metadata\":{\"name\":\"a\\nb\",\"\\t\":\"x\"},\"kind\":\"Late\"},{\"metadata\":{\"name\":\"<\","
+        "\"resourceVersion\":\"9\"},\"\\n\":[\"\\r\",\"plain\",{\"\\\"\":\"\\\\\"}]}],\"last\":\"\\n\"}");
+    check_parts(object_root(list));
+    AUTO_OBJECT struct object *second =
+        object_of_view(view_item(view_get_str(object_root(list), STR("items")), 1), NULL);
+    ASSERT_STR(object_name(second), "<");
+    ASSERT_INT(object_revision(second), 9);
+    AUTO_ERROR struct error err = { 0 };
+    ASSERT_FAILS(object_of_view(VIEW_ABSENT, &err), &err, ERR_BAD_REQUEST, "nothing is there");
+}
+
+TEST("a list may be larger than an object when its reader says so")
+{
+    AUTO_ERROR struct error err = { 0 };
+    AUTO_ARENA struct arena a = { 0 };
+    AUTO_BUF struct buf json = BUF_MAX(16 * MIB);
+    buf_add_text(&json, "{\"metadata\":{},\"kind\":\"PodList\",\"items\":[0");
+    while (json.n < OBJECT_SIZE_MAX)
+        buf_addf(&json, ",%s", pod);
+    buf_add_text(&json, "]}");
+    ASSERT_FAILS(object_parse(buf_str(&json), &err), &err, ERR_TOO_LARGE, "limit is 3145728");
+    AUTO_OBJECT struct object *o = object_parse_limit(buf_str(&json), 8 * MIB, &err);
+    ASSERT_OK(o, &err);
+    ASSERT(str_starts(object_json(o), STR("{\"kind\":\"PodList\",")));
+    ASSERT_OK(value_parse_limit(&a, buf_str(&json), 8 * MIB, &err), &err);
+}
+
 TEST("the last reference frees")
 {
     struct object *o = parse(pod);
