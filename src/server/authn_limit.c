@@ -32,7 +32,7 @@ bool authn_attempt(struct request *r)
     struct authn_limit *limit = server_part(r->server, SERVER_PART_authn_limit);
     char ip[ADDRESS_TEXT_SIZE];
     int64_t now_ms = env_monotonic_ms(server_env(r->server));
-    if (!r->exchange || r->exchange->peer->in_process)
+    if (!r->exchange || !r->exchange->peer->address.length)
         return true;
     int64_t *full_at_ms =
         &limit->full_at_ms[str_hash(str_of(address_format_ip(&r->exchange->peer->address, ip))) % BUCKETS];
