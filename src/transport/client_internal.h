@@ -83,9 +83,10 @@ struct http_client {
     size_t failed_servers; /* in a row, since the last success */
 };
 
+struct http_client *client_new_tunnel(struct loop *loop);
 void client_assign(struct http_client *c); /* gives waiting calls to connections */
 void client_later(struct http_client *c);
-void client_forget_waiting(struct http_call *call);     /* the connection made for its upgrade is not needed */
+void client_forget_waiting(struct http_call *call); /* the connection made for its upgrade is not needed */
 void client_maybe_freed(struct http_client *c);
 void client_servers_failed(struct http_client *c, const struct error *err);
 void call_local_start(struct http_call *call);

@@ -158,6 +158,14 @@ struct http_client *http_client_new_local(struct loop *loop, http_handler *handl
     return c;
 }
 
+struct http_client *client_new_tunnel(struct loop *loop)
+{
+    struct http_client *c = client_alloc(loop);
+
+    c->is_tunnel = true;
+    return c;
+}
+
 void client_maybe_freed(struct http_client *c)
 {
     if (c->freed && !c->calls_count && !c->connections_count)

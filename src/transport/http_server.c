@@ -21,6 +21,8 @@ static void run_freed(void *arg)
 
 void http_server_connection_freed(struct http_server *s)
 {
+    if (s->connection_freed)
+        s->connection_freed(s->connection_freed_arg);
     if (s->stopping && list_empty(&s->connections))
         loop_defer(s->loop, &s->freed_task);
     if (!s->stopping && s->accept_paused && s->stats.open_connections < s->options.connections_max) {

@@ -19,6 +19,8 @@ struct http_server {
     bool stopping, accept_paused;
     struct loop_timer stop_timer;
     struct loop_task freed_task;
+    loop_fn *connection_freed; /* tunnels; may be NULL */
+    void *connection_freed_arg;
     loop_fn *stopped;
     void *stopped_arg;
     char date[32]; /* "Sat, 21 Nov 2026 10:00:00 GMT" */
