@@ -180,7 +180,7 @@ static void on_page(void *arg, const struct http_response *head, struct str body
     else if (head->status != 200)
         status_to_error(body, head->status, &err);
     else
-        page = object_parse(body, &err);
+        page = object_parse_limit(body, PAGE_MAX, &err);
     if (!page || take_page(w, page, &err) < 0) {
         object_unref(page);
         drop(&w->listed);
@@ -220,7 +220,7 @@ static bool take_event(struct api_watch *w, struct str line)
 {
     AUTO_BUF struct buf key = BUF_MAX(KIB);
     AUTO_ERROR struct error err = { 0 };
-    struct object *event = object_parse(line, &err);
+    struct object *event = object_parse_limit(line, OBJECT_SIZE_MAX + KIB, &err);
     struct view root = object_root(event), changed = view_get(root, F_WATCH_EVENT_OBJECT);
     struct str type = view_str_at(root, F_WATCH_EVENT_TYPE);
     bool open = true;
@@ -232,7 +232,7 @@ static bool take_event(struct api_watch *w, struct str line)
         object_unref(event);
         return true;
     }
-    struct object *o = event ? object_parse(view_json(changed), &err) : NULL;
+    struct object *o = event ? object_of_view(changed, &err) : NULL;
     object_unref(event);
     if (!o) {
         log_warn("a watch event could not be read: listing again", KV("kind", "%s", w->kind->kind), KV_ERR(&err));

@@ -367,7 +367,7 @@ static enum phase_result answer_whole(struct list_walk *w)
     } else {
         AUTO_BUF struct buf json = BUF_MAX(RESPONSE_BYTES_MAX);
         rc = write_whole_json(w, &json, &r->err);
-        struct value *tree = rc == 0 ? value_parse(&r->arena, buf_str(&json), NULL, &r->err) : NULL;
+        struct value *tree = rc == 0 ? value_parse_limit(&r->arena, buf_str(&json), RESPONSE_BYTES_MAX, &r->err) : NULL;
         rc = tree ? response_write_tree(r, &body, NULL, tree, &r->err) : -1;
     }
     walk_done(w);
