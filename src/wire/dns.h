@@ -46,6 +46,7 @@ enum dns_section { DNS_ANSWER, DNS_AUTHORITY, DNS_ADDITIONAL };
 struct dns_query {
     uint16_t id, type, class;
     bool recursion_desired, checking_disabled, dnssec_ok;
+    bool malformed; /* see dns_query_check() */
     bool edns;
     uint8_t edns_version;
     uint16_t udp_size; /* 512 without EDNS */
@@ -56,9 +57,9 @@ struct dns_query {
     uint8_t question[DNS_NAME_MAX + 4]; /* the question as it was sent, for the answer (keeps upper case) */
     uint16_t question_length;
 };
-/* 0; -1: not a query worth an answer (too short, a response): drop. ret->rcode style errors: see dns_query_check(). */
+/* 0; -1: not a query worth an answer (too short, a response): drop. then ask dns_query_check(). */
 int dns_parse_query(struct str packet, struct dns_query *ret);
-/* DNS_NOERROR, or what to answer at once: FORMERR, NOTIMP (opcode, class), 16 (BADVERS). */
+/* DNS_NOERROR, or what to answer at once: FORMERR, NOTIMP (opcode), REFUSED (class), 16 (BADVERS). */
 int dns_query_check(const struct dns_query *q);
 static inline struct str dns_query_name(const struct dns_query *q)
 {
