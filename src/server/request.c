@@ -28,6 +28,7 @@ struct request *request_new(struct server *s, enum request_source source)
     r->started_ms = env_monotonic_ms(s->env);
     r->wall_ms = env_wall_ms(s->env);
     r->delete_options.grace_s = -1;
+    r->options.validation = FIELD_VALIDATION_WARN;
     env_uuid(s->env, r->id);
     list_add_tail(&s->requests, &r->core.link);
     s->requests_count++;

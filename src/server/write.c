@@ -257,5 +257,7 @@ enum phase_result write_perform(struct request *r)
         finish(r, r->old);
         return PHASE_DONE;
     }
+    if (r->core.revision_given)
+        return request_fail(r, ERR_BAD_REQUEST, "resourceVersion should not be set on objects to be created");
     return store(r, &r->err) < 0 ? PHASE_FAILED : PHASE_WAIT;
 }

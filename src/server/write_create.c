@@ -75,8 +75,8 @@ int write_finish_create(struct request *r, struct value *tree, bool owned, struc
 int write_create(struct request *r, struct error *err)
 {
     struct value *meta = value_make_object(&r->arena, r->tree, F_POD_METADATA);
-    if (!str_empty(value_to_str(value_get(meta, F_OBJECT_META_RESOURCE_VERSION))))
-        return fail(err, ERR_BAD_REQUEST, "resourceVersion should not be set on objects to be created");
+    /* Judged by the store upstream, hence after validation and not in a dry run. */
+    r->core.revision_given = !str_empty(value_to_str(value_get(meta, F_OBJECT_META_RESOURCE_VERSION)));
     struct str name = value_to_str(value_get(meta, F_OBJECT_META_NAME));
     if (!str_empty(name))
         r->info.name = name;

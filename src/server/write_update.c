@@ -18,12 +18,16 @@ static bool allows_unconditional(const struct kind *k)
 static int check_names(struct request *r, struct value *meta, struct error *err)
 {
     struct str name = meta_str(meta, F_OBJECT_META_NAME), namespace_ = meta_str(meta, F_OBJECT_META_NAMESPACE);
+    if (str_empty(name))
+        return fail(err, ERR_BAD_REQUEST,
+                    "the name of the object (%.*s based on URL) was undeterminable: name must be provided",
+                    STR_ARG(r->info.name));
     if (!str_eq(name, r->info.name))
         return fail(err, ERR_BAD_REQUEST, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
                     STR_ARG(name), STR_ARG(r->info.name));
     if (r->kind->namespaced && !str_empty(namespace_) && !str_eq(namespace_, r->info.namespace_))
         return fail(err, ERR_BAD_REQUEST,
-                    "the namespace of the object (%.*s) does not match the namespace on the URL (%.*s)",
+                    "the namespace of the object (%.*s) does not match the namespace on the request (%.*s)",
                     STR_ARG(namespace_), STR_ARG(r->info.namespace_));
     if (r->kind->namespaced)
         value_set(&r->arena, meta, F_OBJECT_META_NAMESPACE, r->info.namespace_);
@@ -45,7 +49,8 @@ static int check_version(struct request *r, struct value *meta, struct error *er
                         "Invalid value: 0x0: must be specified for an update");
         return -1;
     }
-    if (!str_empty(uid) && !str_eq(uid, object_uid(r->old)))
+    /* An update names the object it means by its uid; a patch that changes the uid is judged by validation. */
+    if (str_is(r->info.verb, "update") && !str_empty(uid) && !str_eq(uid, object_uid(r->old)))
         return fail_conflict(r, r->kind, r->info.name, err,
                              "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s", STR_ARG(uid),
                              STR_ARG(object_uid(r->old)));
@@ -54,19 +59,30 @@ static int check_version(struct request *r, struct value *meta, struct error *er
     return 0;
 }
 
+static bool is_unset(const struct value *v)
+{
+    return !v || value_type(v) == VALUE_NULL || (value_type(v) == VALUE_STRING && str_empty(value_to_str(v)));
+}
+
+/* Source: apimachinery/pkg/api/validation/objectmeta.go ValidateObjectMetaAccessorUpdate: what is left out is filled in, what is
+ * changed is refused there. */
 static void carry_over(struct request *r, struct value *meta, const struct value *old_meta)
 {
-    static const name_id kept[] = {
-        F_OBJECT_META_UID,
-        F_OBJECT_META_CREATION_TIMESTAMP,
-        F_OBJECT_META_DELETION_TIMESTAMP,
-        F_OBJECT_META_DELETION_GRACE_PERIOD_SECONDS,
-        F_OBJECT_META_GENERATION,
+    static const struct {
+        name_id name;
+        bool always; /* else only when the client left it out */
+    } rows[] = {
+        { F_OBJECT_META_UID, false },
+        { F_OBJECT_META_CREATION_TIMESTAMP, false },
+        { F_OBJECT_META_DELETION_GRACE_PERIOD_SECONDS, false },
+        { F_OBJECT_META_GENERATE_NAME, false },
+        { F_OBJECT_META_GENERATION, true },
     };
-    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-        value_put(&r->arena, meta, kept[i], value_get(old_meta, kept[i]));
-    if (str_empty(meta_str(meta, F_OBJECT_META_GENERATE_NAME)))
-        value_put(&r->arena, meta, F_OBJECT_META_GENERATE_NAME, value_get(old_meta, F_OBJECT_META_GENERATE_NAME));
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (rows[i].always || is_unset(value_get(meta, rows[i].name)))
+            value_put(&r->arena, meta, rows[i].name, value_get(old_meta, rows[i].name));
+    if (value_get(old_meta, F_OBJECT_META_DELETION_TIMESTAMP))
+        value_put(&r->arena, meta, F_OBJECT_META_DELETION_TIMESTAMP, value_get(old_meta, F_OBJECT_META_DELETION_TIMESTAMP));
     value_del(meta, F_OBJECT_META_RESOURCE_VERSION);
     value_del(meta, F_OBJECT_META_SELF_LINK);
 }

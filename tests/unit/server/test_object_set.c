@@ -9,8 +9,8 @@
 
 static struct object *object_of(const char *namespace_, const char *name, int version)
 {
-    AUTO_FREE char *text = xasprintf("{\"metadata\":{\"name\":\"%s\",\"namespace\":\"%s\",\"resourceVersion\":\"%d\"}}", name,
-                                     namespace_, version);
+    AUTO_FREE char *text = xasprintf("{\"metadata\":{\"name\":\"%s\",\"namespace\":\"%s\",\"resourceVersion\":\"%d\"}}",
+                                     name, namespace_, version);
     return object_parse(str_of(text), NULL);
 }
 

@@ -68,10 +68,17 @@ TEST("percent-encoding is undone exactly once")
 TEST("paths that climb, hide slashes, or are not canonical are refused")
 {
     static const char *const bad[] = {
-        "/api/v1/namespaces/../secrets",     "/api/v1/namespaces/a/pods/..",   "/api/v1/namespaces/a/pods/%2e%2e",
-        "/api/v1/namespaces/a/pods/b%2Fc",   "/api/v1//pods",                  "/api/v1/namespaces/a/pods/%00",
-        "/api/v1/namespaces/a/pods/%zz",     "/api/v1/namespaces/a/pods/.",    "/api/v1/namespaces/a/pods/%ff",
-        "/apis/apps/../v1/namespaces/x/pods", "/api/v1/namespaces/a/pods/b/status/c",
+        "/api/v1/namespaces/../secrets",
+        "/api/v1/namespaces/a/pods/..",
+        "/api/v1/namespaces/a/pods/%2e%2e",
+        "/api/v1/namespaces/a/pods/b%2Fc",
+        "/api/v1//pods",
+        "/api/v1/namespaces/a/pods/%00",
+        "/api/v1/namespaces/a/pods/%zz",
+        "/api/v1/namespaces/a/pods/.",
+        "/api/v1/namespaces/a/pods/%ff",
+        "/apis/apps/../v1/namespaces/x/pods",
+        "/api/v1/namespaces/a/pods/b/status/c",
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         AUTO_ARENA struct arena a = { 0 };
