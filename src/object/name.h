@@ -12,11 +12,11 @@
 #include "base/str.h"
 
 typedef uint16_t name_id;
-#define NAME_UNKNOWN ((name_id)0)           /* a name that is not in the table, e.g. a label's key */
+#define NAME_UNKNOWN ((name_id)0) /* a name that is not in the table, e.g. a label's key */
 
 /* names[0] is unused; the index is the number. The table must outlive the process. Calling twice with the same table is fine. */
 void name_table_set(const struct str *names, size_t count);
-name_id name_find(struct str name);         /* NAME_UNKNOWN when not interned; O(1) */
-struct str name_text(name_id id);           /* "" for NAME_UNKNOWN */
+name_id name_find(struct str name); /* NAME_UNKNOWN when not interned; O(1) */
+struct str name_text(name_id id);   /* "" for NAME_UNKNOWN */
 
 #endif

@@ -17,12 +17,12 @@
 enum quantity_format { QUANTITY_DECIMAL_SI, QUANTITY_BINARY_SI, QUANTITY_DECIMAL_EXPONENT };
 
 struct quantity {
-    __int128 nano;                  /* the number times 10^9, at most QUANTITY_NANO_MAX in size */
+    __int128 nano; /* the number times 10^9, at most QUANTITY_NANO_MAX in size */
     enum quantity_format format;
 };
 
 #define QUANTITY_NANO_MAX  ((__int128)1000000000000000000 * 1000000000000000000 * 10)
-#define QUANTITY_TEXT_SIZE 64       /* room for every canonical text with its zero byte */
+#define QUANTITY_TEXT_SIZE 64 /* room for every canonical text with its zero byte */
 
 int quantity_parse(struct str text, struct quantity *ret, struct error *err);
 bool quantity_is_valid(struct str text);
@@ -33,7 +33,7 @@ struct quantity quantity_of_milli(int64_t n, enum quantity_format format);
 size_t quantity_text(struct quantity q, char ret[QUANTITY_TEXT_SIZE]);
 void quantity_write(struct buf *to, struct quantity q);
 
-int quantity_cmp(struct quantity a, struct quantity b);         /* -1, 0, 1; formats do not matter */
+int quantity_cmp(struct quantity a, struct quantity b); /* -1, 0, 1; formats do not matter */
 int quantity_sign(struct quantity q);
 bool quantity_is_zero(struct quantity q);
 /* Results keep the format of a, or take that of b when a is zero (as upstream's Add and Sub). They stop at the largest number. */

@@ -26,29 +26,27 @@ bool validate_dns1123_label(struct str text, struct validate_messages *ret);    
 bool validate_dns1123_subdomain(struct str text, struct validate_messages *ret);  /* "web.example", at most 253 bytes */
 bool validate_dns1035_label(struct str text, struct validate_messages *ret);      /* "web-1", begins with a letter */
 bool validate_wildcard_subdomain(struct str text, struct validate_messages *ret); /* "*.example.com" */
-bool validate_path_segment(struct str text,
-                           struct validate_messages *ret); /* names in URLs: not ".", "..", no / and % */
-bool validate_path_segment_prefix(struct str text,
-                                  struct validate_messages *ret); /* the same for generateName: only / and % */
-bool validate_fully_qualified_name(struct str text,
-                                   struct validate_messages *ret); /* a subdomain of at least two segments */
+/* Names in URLs: not ".", not "..", without / and %. As a prefix (generateName) only without / and %. */
+bool validate_path_segment(struct str text, struct validate_messages *ret);
+bool validate_path_segment_prefix(struct str text, struct validate_messages *ret);
+bool validate_fully_qualified_name(struct str text, struct validate_messages *ret); /* a.b: two segments or more */
 bool validate_domain_prefixed_path(struct str text, struct validate_messages *ret); /* "example.com/some/path" */
 /* metadata.generateName: a trailing dash is fine, whatever `check` says about it (upstream's maskTrailingDash). */
 bool validate_generate_name(validate_fn check, struct str prefix, struct validate_messages *ret);
 
 /* Labels and annotations. */
 bool validate_qualified_name(struct str text, struct validate_messages *ret); /* "example.com/name": keys of labels */
-bool validate_annotation_key(struct str text,
-                             struct validate_messages *ret); /* the same, upper case in the prefix allowed */
+/* The same, with upper case allowed in the prefix. */
+bool validate_annotation_key(struct str text, struct validate_messages *ret);
 bool validate_label_value(struct str text, struct validate_messages *ret); /* may be empty, at most 63 bytes */
 #define VALIDATE_ANNOTATIONS_MAX_BYTES (256 * KIB) /* keys and values of all annotations of an object together */
 
 /* Network. */
-bool validate_ip(struct str text,
-                 struct validate_messages *ret); /* strict: no leading zeros, not IPv4 mapped into IPv6 */
+/* Strict, as StrictIPCIDRValidation has it: no leading zeros, no IPv4 mapped into IPv6, no bits beyond the prefix of a CIDR. */
+bool validate_ip(struct str text, struct validate_messages *ret);
 bool validate_ipv4(struct str text, struct validate_messages *ret);
 bool validate_ipv6(struct str text, struct validate_messages *ret);
-bool validate_cidr(struct str text, struct validate_messages *ret);      /* strict: and no bits beyond the prefix */
+bool validate_cidr(struct str text, struct validate_messages *ret);      /* 10.0.0.0/8 */
 bool validate_port_name(struct str text, struct validate_messages *ret); /* "http", at most 15 bytes, IANA_SVC_NAME */
 bool validate_http_header_name(struct str text, struct validate_messages *ret);
 

@@ -6,7 +6,8 @@
 
 #define TEST_NAMES(X)                                                                                                  \
     X(apiVersion)                                                                                                      \
-    X(kind) X(metadata) X(name) X(namespace) X(uid) X(resourceVersion) X(labels) X(annotations) X(spec) X(status)      \
+    X(kind)                                                                                                            \
+    X(metadata) X(name) X(namespace) X(uid) X(resourceVersion) X(labels) X(annotations) X(spec) X(status)              \
         X(containers) X(image) X(ports) X(containerPort) X(replicas) X(nodeName) X(data) X(value) X(matchLabels)       \
             X(matchExpressions) X(key) X(operator) X(values) X(phase) X(type) X(conditions) X(env)
 

@@ -5,6 +5,8 @@
 #include "object/value.h"
 #include "object_names.h"
 
+#include <pthread.h>
+
 static struct object *parse(const char *json)
 {
     AUTO_ERROR struct error err = { 0 };
@@ -280,6 +282,32 @@ TEST("a list may be larger than an object when its reader says so")
     ASSERT_OK(o, &err);
     ASSERT(str_starts(object_json(o), STR("{\"kind\":\"PodList\",")));
     ASSERT_OK(value_parse_limit(&a, buf_str(&json), 8 * MIB, &err), &err);
+}
+
+static void *read_escaped(void *arg)
+{
+    const struct object *o = arg;
+    struct view_iter it = { 0 };
+    size_t bytes = 0;
+    while (view_next(object_root(o), &it))
+        bytes += it.key.n + view_str(it.value).n;
+    object_unref(o);
+    return (void *)bytes;
+}
+
+TEST("threads that unescape the same object at once see the same text")
+{
+    for (int round = 0; round < 50; round++) {
+        AUTO_OBJECT struct object *o = parse("{\"a\\n\":\"b\\t\",\"c\":\"\\\"d\\\"\"}");
+        pthread_t threads[4];
+        for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+            ASSERT_INT(pthread_create(&threads[i], NULL, read_escaped, object_ref(o)), 0);
+        for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
+            void *bytes;
+            ASSERT_INT(pthread_join(threads[i], &bytes), 0);
+            ASSERT_INT((intptr_t)bytes, 8);
+        }
+    }
 }
 
 TEST("the last reference frees")
