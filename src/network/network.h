@@ -15,12 +15,12 @@
 
 struct network_config {
     const char *node_name;
-    const char *node_address; /* this node's InternalIP */
-    const char *state_folder; /* addresses handed out survive a restart of the agent here */
-    const char *cluster_domain; /* "cluster.local" */
-    const char *service_cidr; /* "10.96.0.0/16" */
+    const char *node_address;        /* this node's InternalIP */
+    const char *state_folder;        /* addresses handed out survive a restart of the agent here */
+    const char *cluster_domain;      /* "cluster.local" */
+    const char *service_cidr;        /* "10.96.0.0/16" */
     const char *dns_service_address; /* "10.96.0.10": bound on the node's bridge, answered by klein itself */
-    const char *cluster_cidr; /* pod addresses of the whole cluster, never masqueraded */
+    const char *cluster_cidr;        /* pod addresses of the whole cluster, never masqueraded */
     const char *
         upstream_dns; /* "ADDRESS[:PORT]" queries for other names go to; NULL = first nameserver of /etc/resolv.conf; "" = refuse */
     bool pods; /* false on a gateway-only node: routes and services, no bridge */
@@ -49,7 +49,7 @@ void network_keep_only(struct network *n, const struct str *uids, size_t count);
 /* Host ports of a pod (hostPort): DNAT on this node; replaced as a whole per pod, removed by network_detach. */
 struct network_host_port {
     const char *protocol; /* "TCP", "UDP" */
-    const char *host_ip; /* "" = all */
+    const char *host_ip;  /* "" = all */
     uint16_t host_port, container_port;
 };
 int network_set_host_ports(struct network *n, struct str pod_uid, const char *pod_ip,

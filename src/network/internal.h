@@ -1,0 +1,66 @@
+/* What the files of network/ share: the parts of one struct network. */
+#ifndef NETWORK_INTERNAL_H
+#define NETWORK_INTERNAL_H
+
+#include "client/cache.h"
+#include "network/link.h"
+#include "network/network.h"
+#include "network/pods.h"
+
+#define BRIDGE_NAME  "klein0"
+#define TUNNEL_NAME  "klein.vx"
+#define TUNNEL_VNI   1
+#define TUNNEL_PORT  8472
+#define TUNNEL_BYTES 50 /* outer Ethernet, IPv4, UDP and VXLAN headers */
+#define MTU_DEFAULT  1500
+
+struct firewall;
+struct dns_server;
+struct routes;
+
+struct slice_set {
+    const struct object **items; /* referenced */
+    size_t count, capacity;
+};
+
+struct network {
+    struct loop *loop;
+    struct env *env;
+    struct network_config config; /* its strings are ours */
+    uint32_t node_ip, dns_ip;
+    struct ip_prefix service_range, cluster_range;
+    struct netlink rtnl, conntrack;
+    struct api *api;
+    struct cluster *cluster;
+    struct cache *nodes, *services, *slices;
+    struct pods *pods;
+    struct routes *routes;
+    struct firewall *firewall;
+    struct dns_server *dns;
+    int bridge; /* index of klein0, 0 before it exists */
+    uint32_t mtu;
+    struct loop_timer check;     /* looks that nobody took away what is ours */
+    struct loop_task apply_task; /* brings the round's changes into the kernel */
+    struct map dirty;            /* "namespace/name" of Services to look at in this round */
+    struct map slices_of;        /* "namespace/name" of a Service -> struct slice_set */
+    unsigned checks;
+    bool nodes_changed, applied_once;
+    uint64_t applied_revision;
+    void (*on_applied)(void *arg, uint64_t revision);
+    void *on_applied_arg;
+};
+
+/* --- bridge.c -------------------------------------------------------------------------------------------------------- */
+int bridge_put(struct network *n, struct error *err); /* klein0 with the DNS address, and the gateway's once known */
+void bridge_remove(struct network *n);
+
+/* --- routes.c: ways to other nodes ------------------------------------------------------------------------------------ */
+struct routes *routes_new(struct network *n);
+void routes_free(struct routes *r);
+void routes_sync(
+    struct routes *r); /* make the kernel's routes what the Nodes say; logs what fails, retried by the check */
+void routes_remove_all(struct routes *r);
+/* Addresses of nodes, for the firewall; valid until the next sync. */
+const uint32_t *routes_node_ips(const struct routes *r, size_t *ret_count);
+
+#endif
