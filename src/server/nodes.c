@@ -220,8 +220,6 @@ static void on_closed(UNUSED struct tunnel *t, const struct error *err, void *ar
 {
     struct connection *c = arg;
     struct node *n = c->node;
-    /* The tunnel's client ends its calls by itself. */
-    c->status = NULL;
     connection_end(c);
     if (n) {
         int64_t age_ms = loop_now_ms(n->nodes->loop) - n->heard_ms;

@@ -131,8 +131,8 @@ enum phase_result nodes_list(struct request *r)
     if (!str_is(r->info.verb, "get"))
         return request_fail(r, ERR_METHOD_NOT_ALLOWED,
                             "the server does not allow this method on the requested resource");
-    if (r->exchange)
-        http_query_get(r->exchange->request->query, &r->arena, STR("watch"), &wanted);
+    if (r->exchange && !http_query_get(r->exchange->request->query, &r->arena, STR("watch"), &wanted))
+        wanted = STR_NONE;
     return str_is(wanted, "true") || str_is(wanted, "1") ? watch(r, nodes) : list(r, nodes);
 }
 

@@ -117,9 +117,8 @@ enum phase_result nodes_removal(struct request *r)
     struct removal *w = arena_new(&r->arena, struct removal);
     struct str query = r->exchange ? r->exchange->request->query : STR_NONE;
     *w = (struct removal){ .request = r, .all = all };
-    http_query_get(query, &r->arena, STR("namespace"), &w->namespace_);
-    http_query_get(query, &r->arena, STR("uid"), &w->uid);
-    if (str_empty(w->namespace_) || str_empty(w->uid))
+    if (!http_query_get(query, &r->arena, STR("namespace"), &w->namespace_) ||
+        !http_query_get(query, &r->arena, STR("uid"), &w->uid) || str_empty(w->namespace_) || str_empty(w->uid))
         return request_fail(r, ERR_BAD_REQUEST, "namespace and uid are required");
     if (is_done(w))
         return request_answer(r, 200, STR("application/json"), STR("{\"acknowledged\":true}"));

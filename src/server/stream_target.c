@@ -7,8 +7,8 @@
 struct str stream_query(struct request *r, const char *name)
 {
     struct str value = STR_NONE;
-    if (r->exchange)
-        http_query_get(r->exchange->request->query, &r->arena, str_of(name), &value);
+    if (!r->exchange || !http_query_get(r->exchange->request->query, &r->arena, str_of(name), &value))
+        return STR_NONE;
     return value;
 }
 
