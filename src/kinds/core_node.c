@@ -198,6 +198,7 @@ static const struct kind_field_label field_labels[] = {
 };
 
 static const struct kind_subresource subresources[] = {
+    { "proxy", VERB_CREATE | VERB_DELETE | VERB_GET | VERB_PATCH | VERB_UPDATE, NULL, NULL, "NodeProxyOptions" },
     { "status", VERB_GET | VERB_PATCH | VERB_UPDATE },
     { NULL },
 };

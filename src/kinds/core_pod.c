@@ -71,6 +71,7 @@ static const struct kind_subresource subresources[] = {
     { "exec", VERB_CREATE | VERB_GET, NULL, NULL, "PodExecOptions" },
     { "log", VERB_GET },
     { "portforward", VERB_CREATE | VERB_GET, NULL, NULL, "PodPortForwardOptions" },
+    { "proxy", VERB_CREATE | VERB_DELETE | VERB_GET | VERB_PATCH | VERB_UPDATE, NULL, NULL, "PodProxyOptions" },
     { "resize", VERB_GET | VERB_PATCH | VERB_UPDATE },
     { "status", VERB_GET | VERB_PATCH | VERB_UPDATE },
     { NULL },

@@ -153,6 +153,7 @@ static const struct kind_field_label field_labels[] = {
 };
 
 static const struct kind_subresource subresources[] = {
+    { "proxy", VERB_CREATE | VERB_DELETE | VERB_GET | VERB_PATCH | VERB_UPDATE, NULL, NULL, "ServiceProxyOptions" },
     { "status", VERB_GET | VERB_PATCH | VERB_UPDATE },
     { NULL },
 };
