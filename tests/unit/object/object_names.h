@@ -4,12 +4,12 @@
 
 #include "object/name.h"
 
-/* clang-format off: it takes `namespace` and `operator` for C++ */
+/* It takes `namespace` and `operator` for C++. */
+/* clang-format off */
 #define TEST_NAMES(X)                                                                                                  \
-    X(apiVersion)                                                                                                      \
-    X(kind) X(metadata) X(name) X(namespace) X(uid) X(resourceVersion) X(labels) X(annotations) X(spec) X(status)      \
-        X(containers) X(image) X(ports) X(containerPort) X(replicas) X(nodeName) X(data) X(value) X(matchLabels)       \
-            X(matchExpressions) X(key) X(operator) X(values) X(phase) X(type) X(conditions) X(env)
+    X(apiVersion) X(kind) X(metadata) X(name) X(namespace) X(uid) X(resourceVersion) X(labels) X(annotations)          \
+    X(spec) X(status) X(containers) X(image) X(ports) X(containerPort) X(replicas) X(nodeName) X(data) X(value)        \
+    X(matchLabels) X(matchExpressions) X(key) X(operator) X(values) X(phase) X(type) X(conditions) X(env)
 /* clang-format on */
 
 enum {
