@@ -44,4 +44,5 @@ const struct kind kind_lease = {
     .columns = columns,
     .row = row,
     .validate = validate,
+    .update_needs_revision = true,
 };

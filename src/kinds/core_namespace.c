@@ -117,6 +117,16 @@ static const struct kind_subresource subresources[] = {
     { NULL },
 };
 
+static bool delete_held(struct view namespace_)
+{
+    return view_count(view_path(namespace_, F_NAMESPACE_SPEC, F_NAMESPACE_SPEC_FINALIZERS)) > 0;
+}
+
+static void delete_begin(struct arena *a, struct value *namespace_)
+{
+    value_set_text(a, value_make_object(a, namespace_, F_NAMESPACE_STATUS), F_NAMESPACE_STATUS_PHASE, "Terminating");
+}
+
 const struct kind kind_namespace = {
     .group = "",
     .version = "v1",
@@ -135,4 +145,6 @@ const struct kind kind_namespace = {
     .prepare = prepare,
     .validate = validate,
     .name_check = name_is_dns_label,
+    .delete_held = delete_held,
+    .delete_begin = delete_begin,
 };

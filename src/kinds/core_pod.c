@@ -173,6 +173,19 @@ static void validate(struct kind_context *c, struct view pod, struct view old, s
         pod_validate_resize(k, pod, old);
 }
 
+/* None when no agent has it or when it has ended. Source: core/pod/strategy.go CheckGracefulDelete. */
+static int64_t delete_grace(struct view pod, int64_t asked_s)
+{
+    struct str phase = view_str_at(pod, F_POD_STATUS, F_POD_STATUS_PHASE);
+
+    if (str_empty(view_str_at(pod, F_POD_SPEC, F_POD_SPEC_NODE_NAME)) || str_is(phase, "Failed") ||
+        str_is(phase, "Succeeded"))
+        return 0;
+    if (asked_s == -1)
+        asked_s = view_int_at(pod, 30, F_POD_SPEC, F_POD_SPEC_TERMINATION_GRACE_PERIOD_SECONDS);
+    return asked_s < 0 ? 1 : asked_s;
+}
+
 const struct kind kind_pod = {
     .group = "",
     .version = "v1",
@@ -193,4 +206,6 @@ const struct kind kind_pod = {
     .default_ = pod_default,
     .prepare = prepare,
     .validate = validate,
+    .delete_returns_object = true,
+    .delete_grace = delete_grace,
 };

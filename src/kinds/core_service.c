@@ -178,4 +178,5 @@ const struct kind kind_service = {
     .prepare = service_prepare,
     .validate = service_validate,
     .name_check = name_is_dns_1035_label,
+    .delete_returns_object = true,
 };

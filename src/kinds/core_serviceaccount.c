@@ -35,4 +35,5 @@ const struct kind kind_serviceaccount = {
     .subresources = subresources,
     .columns = columns,
     .row = row,
+    .delete_returns_object = true,
 };

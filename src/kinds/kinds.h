@@ -80,6 +80,15 @@ struct kind {
     const struct kind_field_label *field_labels; /* ends with label NULL; may be NULL */
     int64_t ttl_ms; /* objects expire this long after their last write (Event: 1 h); 0 = never */
 
+    bool update_needs_revision; /* an update must say which resourceVersion it changes (AllowUnconditionalUpdate() is false) */
+    bool delete_returns_object; /* a delete that is done at once answers with the object instead of a Status */
+    /* Graceful deletion: how many seconds the object may stay; `asked_s` is the client's wish, -1 for none. NULL: it goes at once. */
+    int64_t (*delete_grace)(struct view object, int64_t asked_s);
+    /* What besides metadata.finalizers keeps a deleted object (spec.finalizers of a Namespace). NULL: nothing. */
+    bool (*delete_held)(struct view object);
+    /* The deletion of a held object begins: further fields that show it (status.phase). NULL: none. */
+    void (*delete_begin)(struct arena *a, struct value *object);
+
     void (*default_)(struct kind_context *c, struct value *object);
     /* Strategy: on create clear what clients may not set (status ...), on update carry over what this door may not change
      * (spec for status, status for spec). `old` is absent on create. */

@@ -98,4 +98,5 @@ const struct kind kind_poddisruptionbudget = {
     .row = row,
     .prepare = strategy_spec_and_status,
     .validate = validate,
+    .update_needs_revision = true,
 };
