@@ -7,7 +7,7 @@
 
 #include "kinds/kinds.h"
 
-bool alias_is(const struct kind *k);                    /* stored as another kind */
+bool alias_is(const struct kind *k); /* stored as another kind */
 const struct kind *state_storage_kind(const struct kind *k);
 /* The tree in the storage's form / in the kind's form, normalized; in place. Nothing happens for kinds that are no alias. */
 int alias_to_storage(struct arena *a, const struct kind *k, struct value *tree, struct error *err);

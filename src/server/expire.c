@@ -122,19 +122,25 @@ static void on_compact(void *arg)
     loop_timer_start(&x->compact, s->config.compact_every_ms);
 }
 
+struct loading {
+    struct expire *expire;
+    const struct kind *kind;
+};
+
+/* After a restart: the newest time its managers wrote it stands in for the last write. */
 static bool add_loaded(void *arg, const struct object *o)
 {
-    struct expire *x = arg;
-    static const name_id times[] = { F_EVENT_LAST_TIMESTAMP, F_EVENT_EVENT_TIME };
-    const struct kind *k = &kind_event;
+    struct loading *l = arg;
+    struct view meta = view_get(object_root(o), F_POD_METADATA);
+    struct view_iter it = { 0 };
     int64_t latest = 0, at;
-    if (time_parse(view_str_at(object_root(o), F_POD_METADATA, F_OBJECT_META_CREATION_TIMESTAMP), &at))
+    if (time_parse(view_str_at(meta, F_OBJECT_META_CREATION_TIMESTAMP), &at))
         latest = at;
-    for (size_t i = 0; i < ARRAY_SIZE(times); i++)
-        if (time_parse(view_str_at(object_root(o), times[i]), &at) && at > latest)
+    while (view_next(view_get(meta, F_OBJECT_META_MANAGED_FIELDS), &it))
+        if (time_parse(view_str_at(it.value, F_MANAGED_FIELDS_ENTRY_TIME), &at) && at > latest)
             latest = at;
-    latest = MIN(latest, env_wall_ms(x->server->env));
-    due_add(x, k, o, latest + k->ttl_ms);
+    latest = MIN(latest, env_wall_ms(l->expire->server->env));
+    due_add(l->expire, l->kind, o, latest + l->kind->ttl_ms);
     return true;
 }
 
@@ -145,8 +151,9 @@ int expire_init(struct server *s, struct error *err)
     x->server = s;
     list_init(&x->due);
     x->compact_next = state_revision(s->state);
-    if (kind_event.ttl_ms)
-        state_each(s->state, &kind_event, STR_NONE, add_loaded, x);
+    for (size_t i = 0; i < kinds_count; i++)
+        if (kinds[i]->ttl_ms && !alias_is(kinds[i]))
+            state_each(s->state, kinds[i], STR_NONE, add_loaded, &(struct loading){ x, kinds[i] });
     x->listener = state_listen(s->state, NULL, on_change, x);
     loop_timer_init(&x->check, s->loop, on_check, x);
     loop_timer_init(&x->compact, s->loop, on_compact, x);

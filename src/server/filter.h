@@ -9,7 +9,7 @@
 
 struct filter {
     const struct kind *kind;
-    struct str namespace_;                  /* borrowed; empty: all */
+    struct str namespace_; /* borrowed; empty: all */
     struct label_selector labels;
     struct field_selector fields;
 };

@@ -5,13 +5,13 @@
 #include "base/arena.h"
 
 struct identity_extra {
-    struct str key;                         /* lower case */
+    struct str key; /* lower case */
     const struct str *values;
     size_t values_count;
 };
 
 struct identity {
-    struct str user;                        /* "system:node:a", "system:serviceaccount:ns:name", "system:anonymous" */
+    struct str user; /* "system:node:a", "system:serviceaccount:ns:name", "system:anonymous" */
     struct str uid;
     const struct str *groups;
     size_t groups_count;
@@ -20,7 +20,7 @@ struct identity {
 };
 
 bool identity_in_group(const struct identity *i, struct str group);
-struct identity identity_copy(struct arena *a, const struct identity *i);       /* everything it points to is the arena's */
+struct identity identity_copy(struct arena *a, const struct identity *i); /* everything it points to is the arena's */
 
 /* The server's own hands: user system:apiserver in group system:masters. For start-up objects and admission's own writes. */
 extern const struct identity identity_server;

@@ -4,6 +4,6 @@
 
 #include "server/request.h"
 
-void metrics_count(struct request *r);      /* once per request, when it is complete */
+void metrics_count(struct request *r); /* once per request, when it is complete */
 
 #endif

@@ -8,10 +8,10 @@
 
 /* One clause of Accept: "application/json;as=Table;v=v1;g=meta.k8s.io". */
 struct media_range {
-    struct str type;                        /* "application/json", "*" "/" "*" */
-    struct str as, version, group;          /* parameters as, v, g; empty when absent */
-    bool watch_stream;                      /* stream=watch */
-    int quality;                            /* thousandths */
+    struct str type;               /* "application/json", "*" "/" "*" */
+    struct str as, version, group; /* parameters as, v, g; empty when absent */
+    bool watch_stream;             /* stream=watch */
+    int quality;                   /* thousandths */
 };
 #define MEDIA_RANGES_MAX 32
 /* Clauses of `accept` by falling quality, equal ones in their order. Clauses that do not parse are left out. */

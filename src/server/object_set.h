@@ -13,16 +13,16 @@
 
 struct object_node;
 struct object_set {
-    struct object_node *root;               /* NULL: empty; {0} is the empty set */
+    struct object_node *root; /* NULL: empty; {0} is the empty set */
 };
 
-void object_set_done(struct object_set *s);                                 /* drops every reference; empty afterwards */
-struct object_set object_set_snapshot(const struct object_set *s);          /* object_set_done() it */
+void object_set_done(struct object_set *s);                        /* drops every reference; empty afterwards */
+struct object_set object_set_snapshot(const struct object_set *s); /* object_set_done() it */
 size_t object_set_count(const struct object_set *s);
-const struct object *object_set_get(const struct object_set *s, struct str namespace_, struct str name);    /* borrowed */
+const struct object *object_set_get(const struct object_set *s, struct str namespace_, struct str name); /* borrowed */
 /* Takes the caller's reference; returns the object that was there (now the caller's) or NULL. */
 struct object *object_set_put(struct object_set *s, struct object *o);
-struct object *object_set_del(struct object_set *s, struct str namespace_, struct str name);    /* the caller's, or NULL */
+struct object *object_set_del(struct object_set *s, struct str namespace_, struct str name); /* the caller's, or NULL */
 /* How many objects stand before (namespace, name). */
 size_t object_set_rank(const struct object_set *s, struct str namespace_, struct str name);
 /* How many objects a namespace has; all when it is empty and the kind has no namespaces or all are meant. */
@@ -35,10 +35,10 @@ struct object_cursor {
         const struct object_node *node;
         unsigned i;
     } path[OBJECT_SET_DEPTH_MAX];
-    int depth;                              /* 0: at the end */
+    int depth; /* 0: at the end */
 };
 /* To the first object at or behind (namespace, name); both empty: the first of all. */
 void object_set_seek(const struct object_set *s, struct str namespace_, struct str name, struct object_cursor *ret);
-const struct object *object_cursor_next(struct object_cursor *c);           /* NULL at the end; borrowed from the set */
+const struct object *object_cursor_next(struct object_cursor *c); /* NULL at the end; borrowed from the set */
 
 #endif

@@ -15,8 +15,8 @@ int read_revision(struct request *r, uint64_t *ret, struct error *err);
 
 /* Opaque continue tokens: where the next page starts, at which revision. */
 struct continue_token {
-    uint64_t revision;                      /* 0: the newest (an inconsistent continuation) */
-    struct str namespace_, name;            /* the last object of the page before */
+    uint64_t revision;           /* 0: the newest (an inconsistent continuation) */
+    struct str namespace_, name; /* the last object of the page before */
 };
 struct str continue_encode(struct arena *a, const struct continue_token *t);
 int continue_decode(struct arena *a, struct str text, struct continue_token *ret, struct error *err);

@@ -22,31 +22,31 @@ enum phase {
 };
 
 enum phase_result {
-    PHASE_DONE,                             /* on to the next phase */
-    PHASE_FAILED,                           /* r->err is set; on to encode */
-    PHASE_WAIT,                             /* request_resume() will follow; never from inside the phase function itself */
-    PHASE_RESTART,                          /* the object changed under a patch, update or delete: again from `default` */
-    PHASE_ANSWERED,                         /* the exchange was answered, upgraded or taken over by the handler: straight to audit_complete */
+    PHASE_DONE,     /* on to the next phase */
+    PHASE_FAILED,   /* r->err is set; on to encode */
+    PHASE_WAIT,     /* request_resume() will follow; never from inside the phase function itself */
+    PHASE_RESTART,  /* the object changed under a patch, update or delete: again from `default` */
+    PHASE_ANSWERED, /* the exchange was answered, upgraded or taken over by the handler: straight to audit_complete */
 };
 
 enum request_source { REQUEST_HTTP, REQUEST_LOCAL };
 
 /* What is asked for, as authorization names it. Source: apiserver/pkg/endpoints/request RequestInfo. */
 struct request_info {
-    bool is_resource;                       /* else only `path` and `verb` (lower case method) count */
-    struct str path;                        /* decoded once, canonical, starts with "/" */
-    struct str verb;                        /* get list watch create update patch delete deletecollection, or get/post/... */
+    bool is_resource; /* else only `path` and `verb` (lower case method) count */
+    struct str path;  /* decoded once, canonical, starts with "/" */
+    struct str verb;  /* get list watch create update patch delete deletecollection, or get/post/... */
     struct str group, version;
-    struct str namespace_;                  /* empty for cluster scope and for all namespaces */
-    struct str resource;                    /* plural */
+    struct str namespace_; /* empty for cluster scope and for all namespaces */
+    struct str resource;   /* plural */
     struct str subresource;
     struct str name;
-    struct str rest;                        /* behind .../proxy/: "path/below" without the leading slash */
+    struct str rest; /* behind .../proxy/: "path/below" without the leading slash */
 };
 
 enum patch_type { PATCH_NONE, PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC, PATCH_APPLY };
 enum media_type { MEDIA_JSON, MEDIA_YAML, MEDIA_PROTOBUF, MEDIA_OTHER };
-enum media_as { AS_OBJECT, AS_TABLE, AS_PARTIAL };              /* ;as=Table, ;as=PartialObjectMetadata(List) */
+enum media_as { AS_OBJECT, AS_TABLE, AS_PARTIAL }; /* ;as=Table, ;as=PartialObjectMetadata(List) */
 enum revision_match { MATCH_UNSET, MATCH_EXACT, MATCH_NOT_OLDER_THAN };
 
 /* Query parameters and headers, checked. Source: meta/v1 GetOptions, ListOptions, CreateOptions, PatchOptions, DeleteOptions. */
@@ -55,16 +55,16 @@ struct request_options {
     bool dry_run, force, force_set, pretty, pretty_set;
     struct str label_selector, field_selector, continue_, resource_version, field_manager;
     enum revision_match revision_match;
-    int64_t limit;                          /* 0: all */
-    int64_t timeout_s;                      /* 0: none given */
+    int64_t limit;     /* 0: all */
+    int64_t timeout_s; /* 0: none given */
     enum field_validation validation;
-    struct str include_object;              /* Table: "Metadata" (default), "None", "Object" */
+    struct str include_object; /* Table: "Metadata" (default), "None", "Object" */
 };
 
 struct delete_options {
-    int64_t grace_s;                        /* -1: not given */
-    struct str uid, resource_version;       /* preconditions */
-    struct str propagation;                 /* "", "Orphan", "Background", "Foreground" */
+    int64_t grace_s;                  /* -1: not given */
+    struct str uid, resource_version; /* preconditions */
+    struct str propagation;           /* "", "Orphan", "Background", "Foreground" */
     bool dry_run, orphan_dependents, orphan_dependents_set;
 };
 
@@ -74,52 +74,52 @@ struct request {
     enum phase phase;
     struct error err;
     enum request_source source;
-    struct http_exchange *exchange;         /* NULL for local calls and after it was answered */
-    struct local_call *local;               /* REQUEST_LOCAL */
-    int64_t started_ms, wall_ms;            /* monotonic and wall time at its start */
-    char id[UUID_TEXT_SIZE];                /* Audit-ID */
+    struct http_exchange *exchange; /* NULL for local calls and after it was answered */
+    struct local_call *local;       /* REQUEST_LOCAL */
+    int64_t started_ms, wall_ms;    /* monotonic and wall time at its start */
+    char id[UUID_TEXT_SIZE];        /* Audit-ID */
 
-    struct identity identity;               /* after authenticate and impersonate */
-    struct identity impersonator;           /* user empty when nobody is impersonated */
-    void *authn;                            /* authn's own, in the arena */
+    struct identity identity;     /* after authenticate and impersonate */
+    struct identity impersonator; /* user empty when nobody is impersonated */
+    void *authn;                  /* authn's own, in the arena */
 
     struct request_info info;
     struct request_options options;
     struct delete_options delete_options;
     enum media_type body_type, answer_type;
     enum media_as answer_as;
-    struct str answer_as_version;           /* "v1" of meta.k8s.io */
+    struct str answer_as_version; /* "v1" of meta.k8s.io */
     enum patch_type patch_type;
-    const struct kind *kind;                /* of info.resource; NULL for paths that are no resource */
-    const struct kind_subresource *sub;     /* NULL for the object itself */
-    const struct schema *body_schema;       /* of r->tree: the kind's, or the subresource's own (Binding, Eviction, Scale) */
+    const struct kind *kind;            /* of info.resource; NULL for paths that are no resource */
+    const struct kind_subresource *sub; /* NULL for the object itself */
+    const struct schema *body_schema; /* of r->tree: the kind's, or the subresource's own (Binding, Eviction, Scale) */
 
-    struct str body;                        /* collected bytes */
-    struct value *patch;                    /* parsed patch */
-    struct value *tree;                     /* the object being made; later phases see the changes of earlier ones */
-    struct object *old;                     /* newest stored object, counted; NULL on create */
-    struct object *object;                  /* frozen tree as it will be stored, without resourceVersion; counted */
-    struct value *warnings;                 /* array of strings for Warning headers */
-    int attempts;                           /* restarts so far */
-    bool creating;                          /* update or apply that creates, or create */
-    bool system;                            /* the server's own doing: no throttle, no NamespaceLifecycle for start-up objects */
-    uint64_t epoch;                         /* leader's term of a local caller; 0: none */
+    struct str body;        /* collected bytes */
+    struct value *patch;    /* parsed patch */
+    struct value *tree;     /* the object being made; later phases see the changes of earlier ones */
+    struct object *old;     /* newest stored object, counted; NULL on create */
+    struct object *object;  /* frozen tree as it will be stored, without resourceVersion; counted */
+    struct value *warnings; /* array of strings for Warning headers */
+    int attempts;           /* restarts so far */
+    bool creating;          /* update or apply that creates, or create */
+    bool system;            /* the server's own doing: no throttle, no NamespaceLifecycle for start-up objects */
+    uint64_t epoch;         /* leader's term of a local caller; 0: none */
 
-    struct object *result;                  /* what is answered; counted */
-    int status;                             /* HTTP status of success; 0: 200 */
-    bool created;                           /* 201 */
-    bool result_is_status;                  /* the answer is a Success Status (delete) */
-    void *perform;                          /* the verb's or handler's own, in the arena */
-    void (*cancel)(struct request *r);      /* the client left while waiting: may be NULL; still resume exactly once */
-    bool gone;                              /* the client left */
-    struct request_core core;               /* request.c's and the generic verbs' own (request_core.h) */
+    struct object *result;             /* what is answered; counted */
+    int status;                        /* HTTP status of success; 0: 200 */
+    bool created;                      /* 201 */
+    bool result_is_status;             /* the answer is a Success Status (delete) */
+    void *perform;                     /* the verb's or handler's own, in the arena */
+    void (*cancel)(struct request *r); /* the client left while waiting: may be NULL; still resume exactly once */
+    bool gone;                         /* the client left */
+    struct request_core core;          /* request.c's and the generic verbs' own (request_core.h) */
 };
 
 /* The namespace objects are kept under: empty for cluster-scoped kinds, also for namespaces themselves. */
 struct str request_namespace(const struct request *r);
 /* The kind's rules get this. */
 struct kind_context request_kind_context(struct request *r);
-bool request_is_long_running(const struct request *r);      /* watches, logs, exec ...: not counted by the throttle */
+bool request_is_long_running(const struct request *r); /* watches, logs, exec ...: not counted by the throttle */
 
 /* Go on after PHASE_WAIT, as if the phase (or admission step, or handler) had returned `result` now. Loop's thread. */
 void request_resume(struct request *r, enum phase_result result);
@@ -127,7 +127,7 @@ void request_resume(struct request *r, enum phase_result result);
 enum phase_result request_fail(struct request *r, enum error_code code, const char *format, ...) PRINTF(3, 4);
 /* A sentence for a Warning header: 299 - "..."; bounded, duplicates dropped. */
 void request_warn(struct request *r, const char *format, ...) PRINTF(2, 3);
-struct str request_header(const struct request *r, const char *lower_case_name);        /* "" for local calls */
+struct str request_header(const struct request *r, const char *lower_case_name); /* "" for local calls */
 /* "pods.apps" style name of the resource, as messages say it: plural, or plural.group. */
 struct str request_resource_text(struct request *r);
 /* An answer made by a handler that is not an object: text, JSON of reviews; the bytes are copied. Returns PHASE_ANSWERED. */
@@ -146,9 +146,9 @@ enum phase_result request_change(struct request *r, const struct kind *kind, str
                                  request_change_fn *change);
 
 /* --- seams: written beside the core ---------------------------------------------------------------------------- */
-enum phase_result authn_phase(struct request *r);           /* authn.c */
-enum phase_result impersonate_phase(struct request *r);     /* authn_impersonate.c */
-enum phase_result authz_phase(struct request *r);           /* authz.c */
+enum phase_result authn_phase(struct request *r);       /* authn.c */
+enum phase_result impersonate_phase(struct request *r); /* authn_impersonate.c */
+enum phase_result authz_phase(struct request *r);       /* authz.c */
 
 /*
  * An admission step. mutate may change `tree` (create, update, patch, apply; not delete); validate sees the object that
@@ -175,8 +175,8 @@ struct group_version_kind {
     const char *group, *version, *kind;
 };
 struct group_version_kind subresource_kind(const struct kind *k, const struct kind_subresource *s);
-const struct schema *schema_of_kind(struct group_version_kind id);      /* NULL when there is none */
-subresource_handler *subresource_find(struct str group, struct str plural, struct str sub);     /* NULL: generic or none */
+const struct schema *schema_of_kind(struct group_version_kind id); /* NULL when there is none */
+subresource_handler *subresource_find(struct str group, struct str plural, struct str sub); /* NULL: generic or none */
 
 #define PHASE(name, fn) enum phase_result fn(struct request *r);
 #include "server/phases.def"

@@ -7,21 +7,21 @@
 struct throttle_client;
 
 struct request_core {
-    struct list link;                       /* in the server's list of requests in flight */
-    struct key_lock lock;                   /* on the object a write is about */
+    struct list link;                        /* in the server's list of requests in flight */
+    struct key_lock lock;                    /* on the object a write is about */
     bool collecting, collected, body_failed; /* the body: being asked for, there, not usable */
-    bool running;                           /* inside a phase function */
-    size_t admission_step;                  /* next step of mutate or admit */
-    unsigned name_attempts;                 /* generateName: suffixes tried */
+    bool running;                            /* inside a phase function */
+    size_t admission_step;                   /* next step of mutate or admit */
+    unsigned name_attempts;                  /* generateName: suffixes tried */
     bool generate_name;
-    bool revision_given;                    /* create with a resourceVersion: refused when it comes to storing */
-    bool slot, slot_mutating;               /* a place among the requests in flight */
+    bool revision_given;      /* create with a resourceVersion: refused when it comes to storing */
+    bool slot, slot_mutating; /* a place among the requests in flight */
     struct throttle_client *slot_client;
-    struct list slot_link;                  /* waiting for one */
-    bool no_change;                         /* update or patch that changes nothing: no write */
-    bool delete_now;                        /* the write removes the object for good */
+    struct list slot_link; /* waiting for one */
+    bool no_change;        /* update or patch that changes nothing: no write */
+    bool delete_now;       /* the write removes the object for good */
     bool response_started;
-    int answered_status;                    /* for audit and metrics */
+    int answered_status; /* for audit and metrics */
 };
 
 #endif

@@ -9,6 +9,7 @@
 #include "server/request.h"
 
 /* `path` as it came; strings of *ret live in the arena. ERR_BAD_REQUEST on a path that is not canonical. */
-int request_path_parse(struct arena *a, struct str method, struct str path, struct request_info *ret, struct error *err);
+int request_path_parse(struct arena *a, struct str method, struct str path, struct request_info *ret,
+                       struct error *err);
 
 #endif

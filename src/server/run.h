@@ -7,7 +7,7 @@
 
 #include "server/server.h"
 
-struct server_hooks { /* both may be NULL */
+struct server_hooks {                                               /* both may be NULL */
     int (*started)(struct server *s, void *arg, struct error *err); /* the server listens; -1 with err stops it */
     void (*stopping)(struct server *s, void *arg); /* before anything is closed: free every api, watch and timer here */
     void *arg;

@@ -20,28 +20,29 @@ struct server;
 
 struct server_config {
     struct loop *loop;
-    const char *data_folder;                /* holds the SQLite store and the PKI; NULL: everything in memory, no TLS (tests) */
-    const char *listen;                     /* "0.0.0.0:6443"; NULL: no listener, server_handler() is called directly */
-    const char *const *sans;                /* further names and addresses in the serving certificate; NULL-terminated, may be NULL */
-    const char *advertise;                  /* address Pods and Endpoints/kubernetes see; NULL: the first listening address */
-    const char *service_cidr;               /* ClusterIPs come from here; NULL: "10.96.0.0/12" */
-    const char *pod_cidr;                   /* Node.spec.podCIDR come from here (a /24 each); NULL: "10.244.0.0/16" */
-    const char *node_port_range;            /* NULL: "30000-32767" */
-    const char *service_account_issuer;     /* NULL: "https://kubernetes.default.svc.cluster.local" */
-    int64_t default_not_ready_toleration_s, default_unreachable_toleration_s;       /* 0: 300; negative: none are injected */
-    const char *audit_file;                 /* JSON lines, metadata level; NULL: no audit log */
-    uint64_t audit_max_bytes;               /* the file is rotated (.1) at this size; 0: 64 MiB */
-    int requests_max, mutating_requests_max;                /* in flight, without watches; 0: 400 and 200 as upstream */
-    bool no_anonymous;                      /* refuse requests without credentials instead of system:anonymous */
-    bool allow_all;                         /* skip authorization: unit tests of the core only */
-    int64_t compact_every_ms;               /* 0: 5 minutes */
-    uint64_t history_min_revisions;         /* compaction keeps at least so many; 0: 5000 */
+    const char *data_folder;  /* holds the SQLite store and the PKI; NULL: everything in memory, no TLS (tests) */
+    const char *listen;       /* "0.0.0.0:6443"; NULL: no listener, server_handler() is called directly */
+    const char *const *sans;  /* further names and addresses in the serving certificate; NULL-terminated, may be NULL */
+    const char *advertise;    /* address Pods and Endpoints/kubernetes see; NULL: the first listening address */
+    const char *service_cidr; /* ClusterIPs come from here; NULL: "10.96.0.0/12" */
+    const char *pod_cidr;     /* Node.spec.podCIDR come from here (a /24 each); NULL: "10.244.0.0/16" */
+    const char *node_port_range;        /* NULL: "30000-32767" */
+    const char *service_account_issuer; /* NULL: "https://kubernetes.default.svc.cluster.local" */
+    int64_t default_not_ready_toleration_s, default_unreachable_toleration_s; /* 0: 300; negative: none are injected */
+    const char *audit_file;                  /* JSON lines, metadata level; NULL: no audit log */
+    uint64_t audit_max_bytes;                /* the file is rotated (.1) at this size; 0: 64 MiB */
+    int requests_max, mutating_requests_max; /* in flight, without watches; 0: 400 and 200 as upstream */
+    bool no_anonymous;                       /* refuse requests without credentials instead of system:anonymous */
+    bool allow_all;                          /* skip authorization: unit tests of the core only */
+    int64_t compact_every_ms;                /* 0: 5 minutes */
+    uint64_t history_min_revisions;          /* compaction keeps at least so many; 0: 5000 */
 };
 
-struct server *server_new(const struct server_config *config);      /* config is copied, its strings are borrowed */
-typedef void server_done_fn(void *arg, const struct error *err);    /* err NULL: fine */
+struct server *server_new(const struct server_config *config);   /* config is copied, its strings are borrowed */
+typedef void server_done_fn(void *arg, const struct error *err); /* err NULL: fine */
 void server_start(struct server *s, server_done_fn *ready, void *arg);
-void server_stop(struct server *s, server_done_fn *stopped, void *arg);      /* s is freed after stopped; also after a failed start */
+void server_stop(struct server *s, server_done_fn *stopped,
+                 void *arg); /* s is freed after stopped; also after a failed start */
 
 /* A http_handler; `server` is the struct server. Exchanges of the listener, of tunnels and of one process end here alike. */
 void server_handler(struct http_exchange *x, void *server);
@@ -51,11 +52,11 @@ void server_handler(struct http_exchange *x, void *server);
 struct api *server_api(struct server *s, const struct identity *identity);
 
 struct state *server_state(struct server *s);
-const struct server_config *server_config(const struct server *s);      /* defaults filled in */
+const struct server_config *server_config(const struct server *s); /* defaults filled in */
 struct loop *server_loop(struct server *s);
 struct env *server_env(struct server *s);
 bool server_is_ready(const struct server *s);
-struct address server_address(const struct server *s);      /* where it listens; length 0 without a listener */
+struct address server_address(const struct server *s); /* where it listens; length 0 without a listener */
 
 /* Parts that the folder's other files hang onto the server: one pointer each, owned and freed by them (parts.def). */
 enum server_part {

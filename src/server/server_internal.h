@@ -5,7 +5,7 @@
 #include "server/request.h"
 #include "server/seams.h"
 
-#define REQUESTS_MAX 100000                 /* of all sorts, waiting watches included; more get 429 */
+#define REQUESTS_MAX 100000 /* of all sorts, waiting watches included; more get 429 */
 
 struct server {
     struct server_config config;
@@ -17,7 +17,7 @@ struct server {
     struct address address;
     void *parts[SERVER_PART_COUNT];
     size_t parts_started;
-    struct list requests;                   /* every struct request alive, by core.link */
+    struct list requests; /* every struct request alive, by core.link */
     size_t requests_count;
     bool ready, stopping;
     server_done_fn *start_done, *stop_done;
@@ -29,9 +29,9 @@ struct server {
 
 /* A request made by the server's own code: local.c fills it, request_start() runs it. */
 struct request *request_new(struct server *s, enum request_source source);
-void request_start(struct request *r);              /* not from inside a phase */
+void request_start(struct request *r); /* not from inside a phase */
 
-void throttle_release(struct request *r);           /* its place among the requests in flight; none: nothing */
+void throttle_release(struct request *r); /* its place among the requests in flight; none: nothing */
 
 /* Parts (parts.def). */
 #define SERVER_PART(name, init, done)                                                                                  \

@@ -25,25 +25,26 @@ typedef bool state_each_fn(void *arg, const struct object *o);
 void state_each(struct state *s, const struct kind *k, struct str namespace_, state_each_fn *fn, void *arg);
 size_t state_count(struct state *s, const struct kind *k);
 /* Objects whose indexed field (indexes.def, e.g. pods by "spec.nodeName") has this value. The label must be indexed. */
-void state_by_index(struct state *s, const struct kind *k, const char *label, struct str value, state_each_fn *fn, void *arg);
-uint64_t state_revision(const struct state *s);             /* of the latest change, over all kinds */
+void state_by_index(struct state *s, const struct kind *k, const char *label, struct str value, state_each_fn *fn,
+                    void *arg);
+uint64_t state_revision(const struct state *s); /* of the latest change, over all kinds */
 
 /* One change of one object: immutable, counted, shared by all watchers. */
 enum change_type { CHANGE_ADDED, CHANGE_MODIFIED, CHANGE_DELETED };
 struct change {
-    unsigned count;                         /* atomic */
+    unsigned count; /* atomic */
     enum change_type type;
     uint64_t revision;
-    const struct kind *kind;                /* of the storage */
-    struct object *object;                  /* new; for DELETED the last state with the revision of the deletion */
-    struct object *previous;                /* NULL for ADDED */
-    struct change_frames *frames;           /* encoded forms, made when first wanted (watch_frames.c) */
+    const struct kind *kind;      /* of the storage */
+    struct object *object;        /* new; for DELETED the last state with the revision of the deletion */
+    struct object *previous;      /* NULL for ADDED */
+    struct change_frames *frames; /* encoded forms, made when first wanted (watch_frames.c) */
 };
 /* Told of every change of a kind (NULL: all kinds), at once and in order, before the writer is told. For caches of RBAC rules,
  * authorizers and the like. fn must be quick and must not write. */
 typedef void state_change_fn(void *arg, const struct change *c);
 struct state_listener;
 struct state_listener *state_listen(struct state *s, const struct kind *k, state_change_fn *fn, void *arg);
-void state_unlisten(struct state_listener *l);              /* NULL is fine */
+void state_unlisten(struct state_listener *l); /* NULL is fine */
 
 #endif

@@ -16,19 +16,19 @@
 struct state *state_new(struct loop *loop, struct env *env);
 typedef void state_done_fn(void *arg, const struct error *err);
 void state_load(struct state *s, struct store *store, state_done_fn *ready, void *arg);
-store_change_fn state_on_change;            /* give it to the store's open, with the state as argument */
-void state_free(struct state *s);           /* after the store is closed; NULL is fine */
+store_change_fn state_on_change;  /* give it to the store's open, with the state as argument */
+void state_free(struct state *s); /* after the store is closed; NULL is fine */
 struct store *state_store(struct state *s);
 
 /* --- writes ----------------------------------------------------------------------------------------------------- */
 
 struct state_write {
-    const struct kind *kind;                /* any face of the storage */
+    const struct kind *kind; /* any face of the storage */
     enum store_change_type type;
     struct str namespace_, name;
-    const struct object *object;            /* STORE_PUT: in the storage's form, without resourceVersion; referenced until done */
-    uint64_t expect;                        /* STORE_EXPECT_ABSENT, a revision, or STORE_EXPECT_ANY */
-    uint64_t epoch;                         /* leader's term, 0 for none */
+    const struct object *object; /* STORE_PUT: in the storage's form, without resourceVersion; referenced until done */
+    uint64_t expect;             /* STORE_EXPECT_ABSENT, a revision, or STORE_EXPECT_ANY */
+    uint64_t epoch;              /* leader's term, 0 for none */
 };
 /* written: the object with its new revision (for a delete: the last object with the deletion's); borrowed; NULL with err. */
 typedef void state_written_fn(void *arg, const struct object *written, const struct error *err);
@@ -45,15 +45,15 @@ struct key_lock {
 /* True: it is yours now. False: `granted` will come. */
 bool key_lock(struct state *s, struct key_lock *l, const struct kind *k, struct str namespace_, struct str name,
               void (*granted)(struct key_lock *l, void *arg), void *arg);
-void key_unlock(struct state *s, struct key_lock *l);       /* held, waiting or {0}: all fine */
+void key_unlock(struct state *s, struct key_lock *l); /* held, waiting or {0}: all fine */
 
 /* --- lists and watches -------------------------------------------------------------------------------------------- */
 
-struct object_set state_snapshot(struct state *s, const struct kind *k);    /* at state_revision(); object_set_done() it */
+struct object_set state_snapshot(struct state *s, const struct kind *k); /* at state_revision(); object_set_done() it */
 /* The kind as it was at `revision`: the present set with the later changes undone. -1 when the ring does not reach back so far. */
 int state_snapshot_at(struct state *s, const struct kind *k, uint64_t revision, struct object_set *ret);
 const struct change_ring *state_ring(struct state *s, const struct kind *k);
-uint64_t state_kind_revision(struct state *s, const struct kind *k);        /* of the kind's latest change */
+uint64_t state_kind_revision(struct state *s, const struct kind *k); /* of the kind's latest change */
 void state_key(struct buf *to, const struct kind *k, struct str namespace_, struct str name);
 /* Every ring forgets changes up to `revision` but keeps the newest `keep`: memory follows the compaction of the store. */
 void state_forget(struct state *s, uint64_t revision, size_t keep);

@@ -7,7 +7,7 @@
 
 #include "server/request.h"
 
-void table_write_columns(struct buf *to, const struct kind *k);     /* "columnDefinitions":[...] */
+void table_write_columns(struct buf *to, const struct kind *k); /* "columnDefinitions":[...] */
 /* One row; `include` is "None", "Metadata" (also "") or "Object". */
 void table_write_row(struct buf *to, const struct kind *k, const struct object *o, struct str include, int64_t now_ms);
 /* A whole table of one object; columns may be left out (later events of a watch). */

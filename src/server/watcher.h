@@ -23,7 +23,7 @@ struct watcher_callbacks {
     void (*failed)(void *arg, const struct error *err); /* nothing comes afterwards; free it */
 };
 
-#define WATCHER_FROM_PRESENT UINT64_MAX     /* `from`: only what changes from now on */
+#define WATCHER_FROM_PRESENT UINT64_MAX /* `from`: only what changes from now on */
 
 /* Takes the filter over. initial: ADDED for what is there, then changes; else changes after revision `from`. No call-back from inside. */
 struct watcher *watcher_new(struct state *s, struct loop *loop, struct filter *filter, bool initial, uint64_t from,
@@ -31,6 +31,6 @@ struct watcher *watcher_new(struct state *s, struct loop *loop, struct filter *f
 void watcher_resume(struct watcher *w);
 /* Everything up to this revision was handed out; 0 while that is not so (still catching up). */
 uint64_t watcher_revision(const struct watcher *w);
-void watcher_free(struct watcher *w);       /* no call-back afterwards; allowed inside one; NULL is fine */
+void watcher_free(struct watcher *w); /* no call-back afterwards; allowed inside one; NULL is fine */
 
 #endif

@@ -153,19 +153,13 @@ enum phase_result phase_validate(struct request *r)
 
 /* --- storing ----------------------------------------------------------------------------------------------------------- */
 
-/* Pods, services and service accounts answer a delete with the object. Source: ReturnDeletedObject of their stores. */
-static bool answers_deleted_object(const struct kind *k)
-{
-    return k == &kind_pod || k == &kind_service || k == &kind_serviceaccount;
-}
-
 /* `o` is in the kind's own form. */
 static void finish(struct request *r, const struct object *o)
 {
     bool deleting = str_is(r->info.verb, "delete"), scale = r->sub && !strcmp(r->sub->name, "scale");
     r->result = scale ? object_new(scale_of(&r->arena, o), NULL) : object_ref(o);
     r->created = r->creating && !deleting;
-    r->result_is_status = deleting && r->core.delete_now && !answers_deleted_object(r->kind);
+    r->result_is_status = deleting && r->core.delete_now && !r->kind->delete_returns_object;
 }
 
 static int store(struct request *r, struct error *err);

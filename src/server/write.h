@@ -17,7 +17,7 @@ int write_create(struct request *r, struct error *err);
 int write_update(struct request *r, struct error *err);
 int write_patch(struct request *r, struct error *err);
 int write_delete(struct request *r, struct error *err);
-int write_scale(struct request *r, struct error *err);              /* update and patch of .../scale */
+int write_scale(struct request *r, struct error *err); /* update and patch of .../scale */
 
 /* Shared by update, patch and scale: identity and system fields from the old object, defaults, ownership, strategy, generation. */
 int write_finish_update(struct request *r, struct value *tree, struct error *err);
@@ -32,9 +32,10 @@ bool write_ends_deletion(const struct kind *k, const struct object *o);
 /* Errors with upstream's sentences and details. Return -1. */
 int fail_not_found(struct request *r, const struct kind *k, struct str name, struct error *err);
 int fail_already_exists(struct request *r, struct str name, const char *more, struct error *err);
-int fail_conflict(struct request *r, const struct kind *k, struct str name, struct error *err, const char *format, ...) PRINTF(5, 6);
+int fail_conflict(struct request *r, const struct kind *k, struct str name, struct error *err, const char *format, ...)
+    PRINTF(5, 6);
 #define MODIFIED_TEXT "the object has been modified; please apply your changes to the latest version and try again"
 
-struct value *scale_of(struct arena *a, const struct object *o);    /* autoscaling/v1 Scale of a Deployment, ReplicaSet */
+struct value *scale_of(struct arena *a, const struct object *o); /* autoscaling/v1 Scale of a Deployment, ReplicaSet */
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * Delete: at once, gracefully (pods), or when the finalizers are gone. Decides which, and makes the object that waits.
  * Source: registry/rest/delete.go BeforeDelete; generic/registry/store.go deletionFinalizersForGarbageCollection;
- * core/pod/strategy.go CheckGracefulDelete; core/namespace/storage/storage.go Delete.
+ * core/namespace/storage/storage.go Delete.
  */
 #include "server/write.h"
 
@@ -10,7 +10,6 @@
 
 #define FINALIZER_ORPHAN     "orphan"
 #define FINALIZER_FOREGROUND "foregroundDeletion"
-#define GRACE_DEFAULT_S      30
 
 static int check_preconditions(struct request *r, struct error *err)
 {
@@ -80,26 +79,12 @@ static void mark(struct request *r, struct value *meta, int64_t grace_s)
         value_set_int(&r->arena, meta, F_OBJECT_META_GENERATION, generation + 1);
 }
 
-/* A pod's own grace: none when no agent has it or when it has ended. */
-static int64_t pod_grace(const struct request *r)
-{
-    struct view pod = object_root(r->old);
-    struct str phase = view_str_at(pod, F_POD_STATUS, F_POD_STATUS_PHASE);
-    int64_t grace = r->delete_options.grace_s;
-    if (grace == -1)
-        grace = view_int_at(pod, GRACE_DEFAULT_S, F_POD_SPEC, F_POD_SPEC_TERMINATION_GRACE_PERIOD_SECONDS);
-    if (str_empty(view_str_at(pod, F_POD_SPEC, F_POD_SPEC_NODE_NAME)) || str_is(phase, "Failed") ||
-        str_is(phase, "Succeeded"))
-        grace = 0;
-    return grace < 0 ? 1 : grace;
-}
-
 /* Already being deleted: the grace may only become shorter. True: write the object again. */
 static bool shorten(struct request *r, struct value *meta)
 {
     int64_t period = value_to_int(value_get(meta, F_OBJECT_META_DELETION_GRACE_PERIOD_SECONDS), 0);
     int64_t wanted = r->delete_options.grace_s, at;
-    if (r->kind != &kind_pod || wanted < 0 || wanted >= period)
+    if (!r->kind->delete_grace || wanted < 0 || wanted >= period)
         return false;
     char text[TIME_TEXT_SIZE];
     if (!time_parse(value_to_str(value_get(meta, F_OBJECT_META_DELETION_TIMESTAMP)), &at))
@@ -110,13 +95,8 @@ static bool shorten(struct request *r, struct value *meta)
     return true;
 }
 
-static bool held_by_namespace_finalizers(const struct request *r)
-{
-    return r->kind == &kind_namespace &&
-           view_count(view_path(object_root(r->old), F_NAMESPACE_SPEC, F_NAMESPACE_SPEC_FINALIZERS)) > 0;
-}
-
-static int delete_namespace(struct request *r, struct value *tree, struct value *meta)
+/* Held by more than finalizers of the metadata: only marked, and shown to be on its way out. */
+static int begin_held(struct request *r, struct value *tree, struct value *meta)
 {
     if (value_get(meta, F_OBJECT_META_DELETION_TIMESTAMP)) {
         r->core.no_change = true;
@@ -124,8 +104,8 @@ static int delete_namespace(struct request *r, struct value *tree, struct value 
     }
     mark(r, meta, 0);
     value_del(meta, F_OBJECT_META_DELETION_GRACE_PERIOD_SECONDS);
-    value_set_text(&r->arena, value_make_object(&r->arena, tree, F_NAMESPACE_STATUS), F_NAMESPACE_STATUS_PHASE,
-                   "Terminating");
+    if (r->kind->delete_begin)
+        r->kind->delete_begin(&r->arena, tree);
     return 0;
 }
 
@@ -138,8 +118,8 @@ int write_delete(struct request *r, struct error *err)
     value_del(meta, F_OBJECT_META_RESOURCE_VERSION);
     r->tree = tree;
     set_policy(r, meta);
-    if (held_by_namespace_finalizers(r))
-        return delete_namespace(r, tree, meta);
+    if (r->kind->delete_held && r->kind->delete_held(object_root(r->old)))
+        return begin_held(r, tree, meta);
     bool deleting = value_get(meta, F_OBJECT_META_DELETION_TIMESTAMP) != NULL;
     bool held = value_get(meta, F_OBJECT_META_FINALIZERS) != NULL;
     if (deleting) {
@@ -157,7 +137,7 @@ int write_delete(struct request *r, struct error *err)
         r->core.no_change = !shorter && (before && now ? value_equal(before, now) : !before == !now);
         return 0;
     }
-    int64_t grace = r->kind == &kind_pod ? pod_grace(r) : 0;
+    int64_t grace = r->kind->delete_grace ? r->kind->delete_grace(object_root(r->old), r->delete_options.grace_s) : 0;
     if (grace == 0 && !held) {
         r->core.delete_now = true;
         return 0;
@@ -173,7 +153,7 @@ bool write_ends_deletion(const struct kind *k, const struct object *o)
         return false;
     if (view_count(view_get(meta, F_OBJECT_META_FINALIZERS)) > 0)
         return false;
-    if (k == &kind_namespace && view_count(view_path(root, F_NAMESPACE_SPEC, F_NAMESPACE_SPEC_FINALIZERS)) > 0)
+    if (k->delete_held && k->delete_held(root))
         return false;
     return view_int(view_get(meta, F_OBJECT_META_DELETION_GRACE_PERIOD_SECONDS), 0) == 0;
 }

@@ -9,12 +9,6 @@ static struct str meta_str(const struct value *meta, name_id name)
     return value_to_str(value_get(meta, name));
 }
 
-/* Kinds whose updates must name the revision they change. Source: AllowUnconditionalUpdate() of their strategies. */
-static bool allows_unconditional(const struct kind *k)
-{
-    return k != &kind_poddisruptionbudget && k != &kind_lease;
-}
-
 static int check_names(struct request *r, struct value *meta, struct error *err)
 {
     struct str name = meta_str(meta, F_OBJECT_META_NAME), namespace_ = meta_str(meta, F_OBJECT_META_NAMESPACE);
@@ -40,7 +34,7 @@ static int check_version(struct request *r, struct value *meta, struct error *er
     uint64_t revision = 0;
     if (!str_empty(given) && !str_to_u64(given, &revision))
         return fail(err, ERR_BAD_REQUEST, "resourceVersion: invalid value \"%.*s\"", STR_ARG(given));
-    if (revision == 0 && str_is(r->info.verb, "update") && !allows_unconditional(r->kind)) {
+    if (revision == 0 && str_is(r->info.verb, "update") && r->kind->update_needs_revision) {
         fail(err, ERR_INVALID,
              "%s.%s \"%.*s\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update",
              r->kind->kind, r->kind->group, STR_ARG(r->info.name));
@@ -82,7 +76,8 @@ static void carry_over(struct request *r, struct value *meta, const struct value
         if (rows[i].always || is_unset(value_get(meta, rows[i].name)))
             value_put(&r->arena, meta, rows[i].name, value_get(old_meta, rows[i].name));
     if (value_get(old_meta, F_OBJECT_META_DELETION_TIMESTAMP))
-        value_put(&r->arena, meta, F_OBJECT_META_DELETION_TIMESTAMP, value_get(old_meta, F_OBJECT_META_DELETION_TIMESTAMP));
+        value_put(&r->arena, meta, F_OBJECT_META_DELETION_TIMESTAMP,
+                  value_get(old_meta, F_OBJECT_META_DELETION_TIMESTAMP));
     value_del(meta, F_OBJECT_META_RESOURCE_VERSION);
     value_del(meta, F_OBJECT_META_SELF_LINK);
 }

@@ -6,7 +6,7 @@
 #define DEPLOYMENT(name, replicas)                                                                                     \
     "{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"name\":\"" name                               \
     "\"},\"spec\":{\"replicas\":" #replicas ",\"selector\":{\"matchLabels\":{\"app\":\"a\"}},\"template\":{"           \
-                                            "\"metadata\":{\"labels\":{\"app\":\"a\"}},\"spec\":{\"containers\":["     \
+    "\"metadata\":{\"labels\":{\"app\":\"a\"}},\"spec\":{\"containers\":["                                             \
     "{\"name\":\"c\",\"image\":\"i:1\"}]}}}}"
 #define DEPLOYMENTS "/apis/apps/v1/namespaces/default/deployments"
 

@@ -22,17 +22,17 @@ struct world {
     struct loop *loop;
     struct server *server;
     struct http_client *client;
-    const char *accept, *content_type;      /* of the next requests; NULL: JSON */
-    struct arena arena;                     /* of the last answer */
+    const char *accept, *content_type; /* of the next requests; NULL: JSON */
+    struct arena arena;                /* of the last answer */
     int status;
     struct buf body;
-    struct value *tree;                     /* the answer, when it is JSON */
+    struct value *tree; /* the answer, when it is JSON */
     struct str content_type_in, warning, retry_after, etag;
     bool done;
 };
 
 void world_start(struct world *w);
-void world_start_with(struct world *w, const struct server_config *config);     /* loop is filled in */
+void world_start_with(struct world *w, const struct server_config *config); /* loop is filled in */
 void world_stop(struct world *w);
 void world_advance(struct world *w, int64_t ms);
 
@@ -42,7 +42,7 @@ int askf(struct world *w, const char *method, const char *body, const char *targ
 /* "spec.ports.0.name" in the answer: text of a string, JSON of anything else, "" when absent. */
 struct str text_at(struct world *w, const char *path);
 int64_t int_at(struct world *w, const char *path);
-const char *keep_at(struct world *w, const char *path);     /* a copy that lives as long as the test */
+const char *keep_at(struct world *w, const char *path); /* a copy that lives as long as the test */
 /* Create an object without a spec (ConfigMap, Secret) in a collection. */
 int make_object(struct world *w, const char *collection, const char *name, const char *labels_json);
 
