@@ -6,7 +6,7 @@
 #include "object/protobuf_wire.h"
 #include "object/schema_walk.h"
 
-#define UNSORTED_MAX 1024 /* entries of a map that is not sorted: each is looked for among those before */
+#define UNSORTED_MAX 1024 /* entries of a map that is not sorted: each moves those behind it */
 
 struct decoder {
     struct arena *arena;
@@ -188,6 +188,35 @@ static struct value *decode_value(struct decoder *d, const struct schema *s, con
     }
 }
 
+/* Members stay sorted: of equal keys the last one wins, and keys that come in order, as from nearly everyone, cost nothing. */
+static int put_sorted(struct decoder *d, struct value *map, struct str key, struct value *value)
+{
+    uint32_t low = 0, high = map->members_count;
+
+    if (high == 0 || str_cmp(map->members[high - 1].name, key) < 0) {
+        value_add_member(d->arena, map, name_find(key), key, value);
+        return 0;
+    }
+    if (high > UNSORTED_MAX)
+        return fail(d->err, ERR_BAD_REQUEST, "proto: a map of more than %d entries must be sorted", UNSORTED_MAX);
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (str_cmp(map->members[middle].name, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (str_eq(map->members[low].name, key)) {
+        map->members[low].value = value;
+        return 0;
+    }
+    value_add_member(d->arena, map, name_find(key), key, value);
+    struct member added = map->members[map->members_count - 1];
+    memmove(&map->members[low + 1], &map->members[low], (map->members_count - 1 - low) * sizeof(added));
+    map->members[low] = added;
+    return 0;
+}
+
 static int decode_entry(struct decoder *d, const struct schema *s, const struct wire_field *entry, struct value *map,
                         size_t depth)
 {
@@ -210,14 +239,7 @@ static int decode_entry(struct decoder *d, const struct schema *s, const struct 
         return fail(d->err, ERR_BAD_REQUEST, "proto: invalid UTF-8 in a key");
     if (!value)
         value = s->item->type == SCHEMA_BYTES ? value_text(d->arena, "") : value_null(d->arena);
-    /* Keys come sorted from everyone who writes this form: comparing with the last one finds nearly every duplicate. */
-    if (map->members_count == 0 || str_cmp(map->members[map->members_count - 1].name, key) < 0)
-        value_add_member(d->arena, map, name_find(key), key, value);
-    else if (map->members_count > UNSORTED_MAX)
-        return fail(d->err, ERR_BAD_REQUEST, "proto: a map of more than %d entries must be sorted", UNSORTED_MAX);
-    else
-        value_put_str(d->arena, map, key, value);
-    return 0;
+    return put_sorted(d, map, key, value);
 }
 
 /* Integers of a list may come packed: one field that holds them all. */
