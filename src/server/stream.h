@@ -17,7 +17,7 @@
 
 struct stream_target {
     struct http_client *agent;
-    struct str namespace_, pod, uid, container;
+    struct str node, namespace_, pod, uid, container;
 };
 /* The pod's node's agent. Fails: no such pod, not bound to a node, node not connected. */
 int stream_find_pod(struct request *r, struct str namespace_, struct str pod, struct stream_target *ret,

@@ -30,6 +30,7 @@ int stream_find_pod(struct request *r, struct str namespace_, struct str name, s
     struct str node = view_str_at(object_root(pod), F_POD_SPEC, F_POD_SPEC_NODE_NAME);
     if (str_empty(node))
         return fail(err, ERR_BAD_REQUEST, "pod %.*s does not have a host assigned", STR_ARG(name));
+    ret->node = arena_str(&r->arena, node);
     ret->namespace_ = namespace_;
     ret->pod = name;
     ret->uid = arena_str(&r->arena, object_uid(pod));

@@ -198,6 +198,12 @@ static void join_ips(struct service *s)
     }
 }
 
+static bool is_ip(struct str text)
+{
+    struct address at;
+    return address_of_ip(text, 0, &at, NULL) == 0;
+}
+
 static enum phase_result give_ip(struct service *s)
 {
     struct str ip = at(s->spec, F_SERVICE_SPEC_CLUSTER_IP);
@@ -213,6 +219,8 @@ static enum phase_result give_ip(struct service *s)
         join_ips(s);
         return PHASE_DONE;
     }
+    if (!is_ip(ip))
+        return PHASE_DONE; /* validation has the words for it */
     if (!service_range_has_ip(s->range, ip))
         return admission_invalid(
             s->r, "FieldValueInvalid", STR("spec.clusterIPs"),
