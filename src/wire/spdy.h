@@ -2,9 +2,13 @@
  * SPDY/3.1 as kubectl speaks it for exec, attach and port-forward after "Upgrade: SPDY/3.1": a byte machine.
  *
  * Both roles (the client for tests and for proxying). Streams carry their headers ("streamtype": "stdin", ...) and
- * bytes both ways with flow control: a receiver's window opens only by spdy_consume(), so a slow reader stops a fast
- * writer. Limits: streams, header block size (also inflated), frame size, windows.
- * Source: SPDY Protocol draft 3.1; what moby/spdystream, kubectl's library, does differently is said where it matters.
+ * bytes both ways. Limits: streams, header block size (also inflated), frame size.
+ *
+ * Flow control: we open the peer's windows by spdy_consume(), as the draft asks. The peer's windows are not heeded:
+ * moby/spdystream, the library of kubectl, never opens them, so that a server that waited would stop after 64 KiB.
+ * The bytes below are what holds a fast writer back: send spdy_output() to the channel, and when channel_write() says
+ * false, produce nothing until on_drained.
+ * Source: SPDY Protocol draft 3.1.
  */
 #ifndef WIRE_SPDY_H
 #define WIRE_SPDY_H
@@ -33,15 +37,12 @@ struct spdy_callbacks { /* all may be NULL */
     void (*on_reply)(struct spdy *s, uint32_t id, const struct http_header *headers, size_t count, bool fin, void *arg);
     void (*on_data)(struct spdy *s, uint32_t id, struct str bytes, bool fin, void *arg); /* later: spdy_consume() */
     void (*on_reset)(struct spdy *s, uint32_t id, uint32_t status, void *arg);
-    void (*on_writable)(struct spdy *s, uint32_t id,
-                        void *arg); /* queued bytes of this stream have left after a false */
     void (*on_goaway)(struct spdy *s, uint32_t last_id, void *arg);
 };
 struct spdy_options {
     size_t streams_max;            /* 0: 100 */
     size_t header_block_max_bytes; /* 0: 16 KiB, inflated */
     uint32_t window_bytes;         /* 0: 64 KiB, ours for receiving */
-    size_t queue_high_bytes;       /* 0: 256 KiB: spdy_data() returns false from here on */
 };
 
 struct spdy *spdy_new(enum spdy_role role, const struct spdy_options *o, const struct spdy_callbacks *cb, void *arg);
@@ -52,7 +53,8 @@ struct buf *spdy_output(struct spdy *s); /* bytes to send; the caller drops what
 
 uint32_t spdy_open(struct spdy *s, const struct http_header *headers, size_t count, bool fin); /* 0: too many */
 void spdy_reply(struct spdy *s, uint32_t id, const struct http_header *headers, size_t count, bool fin);
-bool spdy_data(struct spdy *s, uint32_t id, struct str bytes, bool fin); /* copies; queues behind the peer's window */
+bool spdy_data(struct spdy *s, uint32_t id, struct str bytes,
+               bool fin);                                 /* copies; false: the stream is not open for writing */
 void spdy_consume(struct spdy *s, uint32_t id, size_t n); /* n delivered bytes are dealt with: opens the window again */
 void spdy_reset(struct spdy *s, uint32_t id, enum spdy_reset status);
 void spdy_ping(struct spdy *s);
