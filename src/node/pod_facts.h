@@ -140,6 +140,12 @@ void container_backoff_next(struct container_facts *c, int64_t now_ms);
 /* When the container may start again; 0: at once. */
 int64_t container_backoff_until(const struct container_facts *c, int64_t now_ms);
 
+/* A failed pull shows as ErrImagePull first and from then on as ImagePullBackOff. */
+static inline int64_t image_backoff_shown_ms(const struct container_facts *c)
+{
+    return c->image_retry_ms - c->image_backoff_ms + 1000;
+}
+
 /* Fold one answer into the thresholds; returns whether `result` changed. */
 bool probe_fold(struct probe_facts *p, bool success);
 

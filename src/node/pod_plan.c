@@ -227,6 +227,8 @@ static void plan_image(const struct container_facts *c, size_t i, int64_t now_ms
 {
     if (c->image == IMAGE_UNKNOWN || (c->image == IMAGE_FAILED && is_due(plan, c->image_retry_ms, now_ms)))
         add(plan, POD_STEP_IMAGE, i);
+    else if (c->image == IMAGE_FAILED && now_ms < image_backoff_shown_ms(c))
+        wake_at(plan, image_backoff_shown_ms(c)); /* the status changes to ImagePullBackOff then */
 }
 
 static bool is_pod_ready_to_run(const struct pod_facts *p)

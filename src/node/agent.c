@@ -1,0 +1,544 @@
+/* The agent's wiring: identity, parts, the watch of its pods, the tunnel, and a clean end. */
+#include "node/agent.h"
+
+#include "base/file.h"
+#include "base/time.h"
+#include "client/https.h"
+#include "kinds/fields.h"
+#include "loop/watch.h"
+#include "node/endpoint.h"
+#include "node/join.h"
+#include "node/node_status.h"
+#include "node/pod.h"
+#include "node/recover.h"
+#include "transport/tunnel.h"
+#define LOG_PART "node"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TMPFS_MAGIC_NUMBER 0x01021994
+#define JOIN_RETRY_MIN_MS  50
+#define JOIN_RETRY_MAX_MS  2000
+#define RENEW_LOOK_MS      HOUR_MS
+
+/* What only the wiring needs. */
+struct wiring {
+    struct agent agent;
+    struct identity identity;
+    struct tunnel_agent *tunnel;
+    struct signal_watch *signals[2];
+    struct loop_timer renew, collect;
+    int lock;
+};
+
+/* --- pods ------------------------------------------------------------------------------------------------------------------ */
+
+struct pod *agent_find_pod(const struct agent *a, struct str namespace_, struct str name, struct str uid)
+{
+    struct str key;
+    void *value;
+
+    if (uid.n) {
+        struct pod *p = map_get(&a->pods, uid);
+        return p && str_eq(p->name, name) && str_eq(p->namespace_, namespace_) ? p : NULL;
+    }
+    struct pod *found = NULL;
+    for (size_t i = 0; map_next(&a->pods, &i, &key, &value);) {
+        struct pod *p = value;
+        if (str_eq(p->name, name) && str_eq(p->namespace_, namespace_) && (!found || found->facts.deleting))
+            found = p;
+    }
+    return found;
+}
+
+static void free_later(void *arg)
+{
+    struct pod *p = arg;
+    pod_remove_files(p);
+    pod_free(p);
+}
+
+void agent_forget_pod(struct agent *a, struct pod *p)
+{
+    map_del(&a->pods, p->uid);
+    log_info("pod is gone", KV("pod", "%.*s/%.*s", STR_ARG(p->namespace_), STR_ARG(p->name)));
+    loop_post(a->loop, free_later, p);
+}
+
+static void pod_appeared(struct agent *a, const struct object *object)
+{
+    AUTO_ERROR struct error err = { 0 };
+    struct str phase = view_str_at(object_root(object), F_POD_STATUS, F_POD_STATUS_PHASE);
+    struct pod *p = map_get(&a->pods, object_uid(object));
+
+    if (p) {
+        pod_update(p, object);
+        return;
+    }
+    bool over = str_is(phase, "Succeeded") || str_is(phase, "Failed");
+    bool deleting = view_present(view_path(object_root(object), F_POD_METADATA, F_OBJECT_META_DELETION_TIMESTAMP));
+    if (over && !deleting)
+        return; /* it ended here once; nothing is left to run */
+    p = pod_new(a, object, &err);
+    if (!p) {
+        log_error("a pod cannot be run", KV_STR("pod", object_name(object)), KV_ERR(&err));
+        return;
+    }
+    log_info("pod is new", KV("pod", "%.*s/%.*s", STR_ARG(p->namespace_), STR_ARG(p->name)));
+    map_put(&a->pods, p->uid, p);
+    pod_save_object(p);
+    pod_save(p);
+    pod_update(p, object);
+}
+
+/* The object vanished: a forced deletion, or the node was away while it happened. */
+static void pod_vanished(struct agent *a, struct str uid)
+{
+    struct pod *p = map_get(&a->pods, uid);
+
+    if (!p || p->facts.deleted)
+        return;
+    pod_begin_deletion(p,
+                       p->facts.deleting
+                           ? p->facts.grace_ms
+                           : view_int_at(pod_spec(p), 30, F_POD_SPEC_TERMINATION_GRACE_PERIOD_SECONDS) * SECOND_MS,
+                       true);
+    pod_touch(p);
+}
+
+/* The first list is complete: pods from disk that it does not hold are gone. */
+static void pods_are_synced(struct agent *a)
+{
+    struct str key;
+    void *value;
+
+    a->pods_synced = true;
+    for (size_t i = 0; map_next(&a->pods, &i, &key, &value);) {
+        if (((struct pod *)value)->recovered)
+            pod_vanished(a, key);
+    }
+}
+
+static void on_pod(void *arg, const struct api_event *event)
+{
+    struct agent *a = arg;
+
+    switch (event->type) {
+    case API_ADDED:
+    case API_MODIFIED:
+        pod_appeared(a, event->object);
+        break;
+    case API_DELETED:
+        pod_vanished(a, object_uid(event->object));
+        break;
+    case API_SYNCED:
+        pods_are_synced(a);
+        break;
+    case API_BOOKMARK:
+        break;
+    }
+}
+
+static void on_source(void *arg, const struct kind *kind, struct str namespace_)
+{
+    struct agent *a = arg;
+    struct str key;
+    void *value;
+    bool content = kind != &kind_service;
+
+    for (size_t i = 0; map_next(&a->pods, &i, &key, &value);) {
+        struct pod *p = value;
+        if (content && !str_eq(p->namespace_, namespace_))
+            continue;
+        for (size_t k = 0; k < p->facts.containers_count; k++)
+            p->facts.containers[k].create_retry_ms = 0; /* what it waited for may be here */
+        if (content)
+            pod_refresh_content(p);
+        pod_touch(p);
+    }
+}
+
+/* --- folders ----------------------------------------------------------------------------------------------------------------- */
+
+/* One agent a data folder. */
+static int lock_data(struct wiring *w, struct error *err)
+{
+    AUTO_FREE char *path = xasprintf("%s/lock", w->agent.data);
+
+    if (file_mkdirs(w->agent.data, 0755, err) < 0)
+        return -1;
+    w->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (w->lock < 0)
+        return fail_sys(err, errno, "open '%s'", path);
+    if (flock(w->lock, LOCK_EX | LOCK_NB) < 0)
+        return fail(err, ERR_ALREADY_EXISTS, "another agent uses the folder '%s'", w->agent.data);
+    return 0;
+}
+
+/* Sockets, bundles and contents of secrets lie on a tmpfs: quick, never on a disk, gone after a reboot like what they belong to. */
+static int mount_run(const char *run, struct error *err)
+{
+    struct statfs fs;
+
+    if (file_mkdirs(run, 0700, err) < 0)
+        return -1;
+    if (statfs(run, &fs) == 0 && fs.f_type == TMPFS_MAGIC_NUMBER)
+        return 0;
+    if (mount("klein", run, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700") < 0)
+        return fail_sys(err, errno, "mount a tmpfs at '%s'", run);
+    return 0;
+}
+
+static bool can_lower_oom_score(void)
+{
+    AUTO_FD int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    char before[16] = "";
+
+    if (fd < 0 || read(fd, before, sizeof(before) - 1) <= 0)
+        return false;
+    bool can = pwrite(fd, "-998", 4, 0) == 4;
+    if (can && pwrite(fd, before, strlen(before), 0) < 0)
+        return true;
+    if (!can)
+        log_warn("no CAP_SYS_RESOURCE here: Guaranteed pods are not protected from the out-of-memory killer");
+    return can;
+}
+
+/* --- identity ------------------------------------------------------------------------------------------------------------------ */
+
+static volatile sig_atomic_t stop_asked;
+
+static void on_early_signal(int signal)
+{
+    (void)signal;
+    stop_asked = 1;
+}
+
+static int join(struct wiring *w, struct error *err)
+{
+    const struct agent_config *c = w->agent.config;
+    AUTO_ERROR struct error why = { 0 };
+    int64_t wait_ms = JOIN_RETRY_MIN_MS;
+
+    if (identity_load(w->agent.data, &w->identity, &why) == 0)
+        return 0;
+    for (bool told = false; !stop_asked; wait_ms = MIN(2 * wait_ms, JOIN_RETRY_MAX_MS)) {
+        error_done(&why);
+        if (identity_join(c, NULL, env_wall_ms(w->agent.env), &w->identity, &why) == 0) {
+            log_info("joined the cluster", KV("node", "%s", c->node_name));
+            return 0;
+        }
+        bool final = why.code == ERR_BAD_REQUEST || why.code == ERR_UNAUTHORIZED || why.code == ERR_FORBIDDEN ||
+                     why.code == ERR_INVALID;
+        if (final) {
+            error_move(err, &why);
+            return -1;
+        }
+        if (!told)
+            log_warn("cannot join yet; trying again", KV_ERR(&why));
+        told = true;
+        struct timespec t = { wait_ms / 1000, (wait_ms % 1000) * 1000000 };
+        nanosleep(&t, NULL); /* nothing else runs yet */
+    }
+    return fail(err, ERR_UNAVAILABLE, "stopped before the node could join");
+}
+
+struct renewal {
+    struct wiring *w;
+    struct identity fresh;
+    struct error err;
+};
+
+static void renewal_work(void *arg)
+{
+    struct renewal *r = arg;
+    identity_join(r->w->agent.config, &r->w->identity, env_wall_ms(r->w->agent.env), &r->fresh, &r->err);
+}
+
+static void renewal_done(void *arg)
+{
+    struct renewal *r = arg;
+    struct wiring *w = r->w;
+    AUTO_ERROR struct error err = { 0 };
+    struct tls_context *tls = r->err.code == ERR_NONE ? identity_tls(&r->fresh, &err) : NULL;
+
+    if (tls) {
+        http_client_set_tls(w->agent.http, tls);
+        tls_context_unref(tls);
+        identity_done(&w->identity);
+        w->identity = r->fresh;
+        log_info("the node's certificate is renewed");
+    } else {
+        log_warn("the node's certificate could not be renewed; trying again", KV_ERR(r->err.code ? &r->err : &err));
+        identity_done(&r->fresh);
+    }
+    error_done(&r->err);
+    free(r);
+}
+
+static void look_at_certificate(void *arg)
+{
+    struct wiring *w = arg;
+
+    loop_timer_start(&w->renew, RENEW_LOOK_MS);
+    if (!identity_needs_renewal(&w->identity, env_wall_ms(w->agent.env)))
+        return;
+    struct renewal *r = xnew(struct renewal);
+    r->w = w;
+    loop_work(w->agent.loop, renewal_work, renewal_done, r);
+}
+
+/* --- parts ----------------------------------------------------------------------------------------------------------------------- */
+
+static int connect_servers(struct wiring *w, struct error *err)
+{
+    const struct agent_config *c = w->agent.config;
+    struct str servers[32];
+    size_t n = 0;
+
+    for (size_t i = 0; i < w->identity.servers_count && n < ARRAY_SIZE(servers); i++)
+        servers[n++] = str_of(w->identity.servers[i]);
+    for (size_t i = 0; i < c->servers_count && n < ARRAY_SIZE(servers); i++) {
+        bool known = false;
+        for (size_t k = 0; k < n; k++)
+            known = known || str_is(servers[k], c->servers[i]);
+        if (!known)
+            servers[n++] = str_of(c->servers[i]);
+    }
+    if (n == 0)
+        return fail(err, ERR_BAD_REQUEST, "no server is named");
+    struct tls_context *tls = identity_tls(&w->identity, err);
+    if (!tls)
+        return -1;
+    struct http_client_options o = { .servers = servers, .servers_count = n, .tls = tls, .ping_interval_ms = 1000 };
+    w->agent.http = http_client_new(w->agent.loop, &o, err);
+    tls_context_unref(tls);
+    if (!w->agent.http)
+        return -1;
+    w->agent.api = https_api_new(w->agent.http, NULL);
+    return 0;
+}
+
+static void on_applied(void *arg, uint64_t revision)
+{
+    (void)revision;
+    agent_applied_changed(arg);
+}
+
+void agent_applied_changed(struct agent *a)
+{
+    uint64_t applied = a->network ? network_applied_revision(a->network) : 0;
+
+    if (a->role && a->role->applied)
+        applied = MIN(applied, a->role->applied(a->role_state));
+    if (a->status_streams)
+        status_streams_set_applied(a->status_streams, applied);
+    if (a->node_status && !node_is_ready(a->node_status))
+        node_status_touch(a->node_status);
+}
+
+static int start_network(struct wiring *w, struct error *err)
+{
+    struct agent *a = &w->agent;
+    const struct agent_config *c = a->config;
+    AUTO_FREE char *folder = xasprintf("%s/network", a->data);
+    struct network_config n = {
+        .node_name = c->node_name,
+        .node_address = c->address,
+        .state_folder = folder,
+        .cluster_domain = a->cluster_domain,
+        .service_cidr = c->service_cidr ? c->service_cidr : "10.96.0.0/16",
+        .dns_service_address = a->dns_address,
+        .cluster_cidr = c->cluster_cidr ? c->cluster_cidr : "10.244.0.0/16",
+        .upstream_dns = c->upstream_dns,
+        .pods = !c->gateway_only,
+    };
+
+    if (file_mkdirs(folder, 0755, err) < 0)
+        return -1;
+    a->network = network_start(a->loop, a->env, a->api, &n, err);
+    if (!a->network)
+        return error_context(err, "start the network");
+    network_on_applied(a->network, on_applied, a);
+    return 0;
+}
+
+static int start_images(struct agent *a, struct error *err)
+{
+    const struct agent_config *c = a->config;
+    AUTO_FREE char *folder = xasprintf("%s/images", a->data);
+    struct registry_mirror *mirrors = xcalloc(c->mirrors_count + 1, sizeof(*mirrors));
+
+    for (size_t i = 0; i < c->mirrors_count; i++)
+        mirrors[i] = (struct registry_mirror){ xstrdup(c->mirrors[i].host), xstrdup(c->mirrors[i].url) };
+    struct images_config config = { .folder = folder, .mirrors = mirrors, .mirrors_count = c->mirrors_count };
+    a->images = images_new(a->loop, &config, err);
+    for (size_t i = 0; i < c->mirrors_count; i++) {
+        free(mirrors[i].host);
+        free(mirrors[i].url);
+    }
+    free(mirrors);
+    return a->images ? 0 : -1;
+}
+
+static void on_collect(void *arg)
+{
+    struct wiring *w = arg;
+    images_collect(w->agent.images);
+    loop_timer_start(&w->collect, 5 * MINUTE_MS);
+}
+
+/* Everything that pods need. */
+static int start_pods(struct wiring *w, struct error *err)
+{
+    struct agent *a = &w->agent;
+    AUTO_FREE char *objects = xasprintf("%s/objects", a->run);
+    AUTO_FREE char *selector = xasprintf("spec.nodeName=%s", a->config->node_name);
+    struct api_watch_request request = { .kind = &kind_pod, .field_selector = str_of(selector) };
+    struct api_watch_callbacks cb = { .on_event = on_pod, .arg = a };
+
+    if (!(a->cgroups = cgroups_new(a->config->cluster_name, a->config->node_name, err)) ||
+        !(a->runtime = runtime_new(a->loop, a->run, err)) || start_images(a, err) < 0)
+        return -1;
+    a->can_lower_oom_score = can_lower_oom_score();
+    a->sources = sources_new(a->loop, a->api, objects, on_source, a);
+    a->events = event_recorder_new(a->loop, a->api, "kubelet", a->config->node_name);
+    a->node_status = node_status_new(a);
+    agent_recover(a);
+    a->pod_watch = api_watch(a->api, &request, &cb);
+    loop_timer_init(&w->collect, a->loop, on_collect, w);
+    loop_timer_start(&w->collect, 5 * MINUTE_MS);
+    return 0;
+}
+
+static int start_role(struct agent *a, struct error *err)
+{
+    struct agent_services s = {
+        .agent = a, .loop = a->loop, .env = a->env, .api = a->api, .network = a->network, .config = a->config
+    };
+
+    if (!a->role)
+        return 0;
+    a->role_state = a->role->start(a->role->arg, &s, err);
+    return a->role_state ? 0 : -1;
+}
+
+static void on_tunnel_up(struct tunnel_agent *t, void *arg)
+{
+    (void)t, (void)arg;
+    log_info("connected to the server");
+}
+
+static void on_tunnel_down(struct tunnel_agent *t, const struct error *err, void *arg)
+{
+    (void)t, (void)arg;
+    log_debug("not connected to the server", KV_ERR(err));
+}
+
+static void start_tunnel(struct wiring *w)
+{
+    static const struct tunnel_agent_callbacks cb = { .on_up = on_tunnel_up, .on_down = on_tunnel_down };
+    AUTO_FREE char *path = xasprintf("/klein/v1/nodes/%s/tunnel", w->agent.config->node_name);
+    struct tunnel_agent_options o = { .path = str_of(path) };
+
+    w->tunnel = tunnel_agent_new(w->agent.http, &o, endpoint_handle, &w->agent, &cb, w);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------------------ */
+
+static void on_signal(int signal, void *arg)
+{
+    struct wiring *w = arg;
+    log_info("stopping; containers keep running", KV("signal", "%d", signal));
+    loop_stop(w->agent.loop);
+}
+
+static int start(struct wiring *w, struct error *err)
+{
+    struct agent *a = &w->agent;
+
+    if (lock_data(w, err) < 0 || mount_run(a->run, err) < 0 || join(w, err) < 0)
+        return -1;
+    w->signals[0] = signal_watch_new(a->loop, SIGTERM, on_signal, w);
+    w->signals[1] = signal_watch_new(a->loop, SIGINT, on_signal, w);
+    a->status_streams = status_streams_new(a->loop);
+    if (connect_servers(w, err) < 0 || start_network(w, err) < 0)
+        return -1;
+    if (!a->config->gateway_only && start_pods(w, err) < 0)
+        return -1;
+    if (start_role(a, err) < 0)
+        return -1;
+    start_tunnel(w);
+    loop_timer_init(&w->renew, a->loop, look_at_certificate, w);
+    loop_timer_start(&w->renew, RENEW_LOOK_MS / 60);
+    return stop_asked ? fail(err, ERR_UNAVAILABLE, "stopped") : 0;
+}
+
+static void init_agent(struct agent *a, const struct agent_config *config)
+{
+    a->env = env_system();
+    a->config = config;
+    a->role = config->role;
+    a->data = xstrdup(config->data);
+    a->run = xasprintf("%s/run", config->data);
+    a->cluster_domain = config->cluster_domain ? config->cluster_domain : "cluster.local";
+    a->dns_address = config->dns_address ? config->dns_address : "10.96.0.10";
+    list_init(&a->log_sessions);
+}
+
+int agent_run(const struct agent_config *config)
+{
+    static struct wiring
+        w; /* the process' only agent; the kernel frees it: containers, not memory, are what a stop must spare */
+    AUTO_ERROR struct error err = { 0 };
+
+    signal(SIGTERM, on_early_signal);
+    signal(SIGINT, on_early_signal);
+    signal(SIGPIPE, SIG_IGN);
+    umask(022);
+    kinds_init();
+    init_agent(&w.agent, config);
+    w.lock = -1;
+    w.agent.loop = loop_new_system(w.agent.env);
+    if (start(&w, &err) < 0) {
+        if (stop_asked)
+            return 0;
+        log_error("the agent could not start", KV_ERR(&err));
+        return 1;
+    }
+    log_info("agent runs", KV("node", "%s", config->node_name), KV("pods", "%zu", w.agent.pods.count));
+    loop_run(w.agent.loop);
+    if (config->role && config->role->stop)
+        config->role->stop(w.agent.role_state);
+    if (w.agent.network)
+        network_stop(w.agent.network);
+    if (w.agent.images)
+        images_free(w.agent.images); /* waits for half-unpacked layers to be taken away */
+    return 0;
+}
+
+int agent_remove_all(const struct agent_config *config)
+{
+    AUTO_ERROR struct error err = { 0 };
+    AUTO_FREE char *run = xasprintf("%s/run", config->data);
+    AUTO_FREE char *pods = xasprintf("%s/pods", config->data);
+    struct cgroups *cgroups = cgroups_new(config->cluster_name, config->node_name, &err);
+
+    if (cgroups)
+        cgroups_remove_all(cgroups); /* kills what is in them: monitors end with their containers */
+    cgroups_free(cgroups);
+    unmount_below(config->data);
+    umount2(run, MNT_DETACH);
+    return file_remove_tree(pods, &err) < 0 || file_remove_tree(run, &err) < 0 ? 1 : 0;
+}

@@ -1,0 +1,48 @@
+/* What the parts of one agent share. Everything lives on one loop. */
+#ifndef NODE_AGENT_STATE_H
+#define NODE_AGENT_STATE_H
+
+#include "base/map.h"
+#include "client/events.h"
+#include "network/network.h"
+#include "node/agent.h"
+#include "node/cgroup.h"
+#include "node/images.h"
+#include "node/runtime.h"
+#include "node/sources.h"
+#include "transport/http_client.h"
+
+struct node_status;
+struct status_streams;
+
+struct agent {
+    struct loop *loop;
+    struct env *env;
+    const struct agent_config *config;
+    char *data, *run;         /* DATA, DATA/run (a tmpfs) */
+    struct http_client *http; /* to the servers, with the node's certificate */
+    struct api *api;
+    struct runtime *runtime;
+    struct cgroups *cgroups;
+    struct images *images;
+    struct sources *sources;
+    struct network *network;
+    struct event_recorder *events;
+    struct node_status *node_status;
+    struct status_streams *status_streams;
+    struct list log_sessions; /* endpoint.c */
+    struct map pods;          /* uid -> struct pod */
+    struct api_watch *pod_watch;
+    const struct agent_role *role;
+    void *role_state;
+    bool pods_synced; /* the first list of pods has come */
+    bool can_lower_oom_score;
+    int64_t milli_cpu, memory_bytes; /* of the machine */
+    const char *cluster_domain, *dns_address;
+};
+
+struct pod *agent_find_pod(const struct agent *a, struct str namespace_, struct str name, struct str uid);
+/* The plan of this pod said forget. */
+void agent_forget_pod(struct agent *a, struct pod *p);
+
+#endif

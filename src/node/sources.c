@@ -1,0 +1,202 @@
+/* One watch per referred object. */
+#include "node/sources.h"
+
+#include "base/codec.h"
+#include "base/file.h"
+#include "base/map.h"
+#define LOG_PART "node"
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct source {
+    struct sources *sources;
+    const struct kind *kind;
+    char *namespace_, *name; /* name "" for a whole namespace */
+    unsigned holds;
+    struct api_watch *watch;
+    bool synced;        /* the server told, or the file did */
+    struct map objects; /* name -> struct object */
+};
+
+struct sources {
+    struct loop *loop;
+    struct api *api;
+    char *folder;
+    source_changed *changed;
+    void *arg;
+    struct map map; /* "plural/namespace/name" -> struct source */
+};
+
+static char *key_of(const struct kind *kind, struct str namespace_, struct str name)
+{
+    return xasprintf("%s/%.*s/%.*s", kind->plural, STR_ARG(namespace_), STR_ARG(name));
+}
+
+struct sources *sources_new(struct loop *loop, struct api *api, const char *folder, source_changed *changed, void *arg)
+{
+    struct sources *s = xnew(struct sources);
+    *s = (struct sources){ .loop = loop, .api = api, .folder = xstrdup(folder), .changed = changed, .arg = arg };
+    file_mkdirs(folder, 0700, NULL);
+    return s;
+}
+
+static void source_free(struct source *c)
+{
+    struct str name;
+    void *o;
+
+    if (c->watch)
+        c->sources->api->ops->watch_close(c->watch);
+    for (size_t i = 0; map_next(&c->objects, &i, &name, &o);)
+        object_unref(o);
+    map_done(&c->objects);
+    free(c->namespace_);
+    free(c->name);
+    free(c);
+}
+
+void sources_free(struct sources *s)
+{
+    struct str key;
+    void *c;
+
+    if (!s)
+        return;
+    for (size_t i = 0; map_next(&s->map, &i, &key, &c);)
+        source_free(c);
+    map_done(&s->map);
+    free(s->folder);
+    free(s);
+}
+
+/* --- the copy on tmpfs ----------------------------------------------------------------------------------------------- */
+
+static char *copy_path(const struct source *c)
+{
+    AUTO_FREE char *key = key_of(c->kind, str_of(c->namespace_), str_of(c->name));
+    char hex[SHA256_HEX_SIZE];
+    return xasprintf("%s/%s", c->sources->folder, sha256_hex(str_of(key), hex));
+}
+
+static void save_copy(const struct source *c, const struct object *o)
+{
+    if (!c->name[0])
+        return;
+    AUTO_FREE char *path = copy_path(c);
+    AUTO_FREE char *fresh = xasprintf("%s.new", path);
+    struct str json = object_json(o);
+    AUTO_FD int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd >= 0 && write(fd, json.p, json.n) == (ssize_t)json.n)
+        rename(fresh, path);
+}
+
+static void load_copy(struct source *c)
+{
+    AUTO_FREE char *path = copy_path(c);
+    AUTO_BUF struct buf text = BUF_MAX(OBJECT_SIZE_MAX + 4096);
+    struct object *o;
+
+    if (c->name[0] && file_read(path, &text, NULL) == 0 && (o = object_parse(buf_str(&text), NULL))) {
+        map_put(&c->objects, object_name(o), o);
+        c->synced = true;
+    }
+}
+
+/* --- the watch ---------------------------------------------------------------------------------------------------------- */
+
+static void on_event(void *arg, const struct api_event *event)
+{
+    struct source *c = arg;
+
+    switch (event->type) {
+    case API_ADDED:
+    case API_MODIFIED:
+        object_unref(map_put(&c->objects, object_name(event->object), object_ref(event->object)));
+        save_copy(c, event->object);
+        if (!c->synced && c->name[0])
+            c->synced = true;
+        break;
+    case API_DELETED: {
+        AUTO_FREE char *path = copy_path(c);
+        object_unref(map_del(&c->objects, object_name(event->object)));
+        unlink(path);
+        break;
+    }
+    case API_SYNCED:
+        if (c->synced)
+            return;
+        c->synced = true;
+        break;
+    case API_BOOKMARK:
+        return;
+    }
+    if (c->synced)
+        c->sources->changed(c->sources->arg, c->kind, str_of(c->namespace_));
+}
+
+void sources_hold(struct sources *s, const struct kind *kind, struct str namespace_, struct str name)
+{
+    AUTO_FREE char *key = key_of(kind, namespace_, name);
+    struct source *c = map_get(&s->map, str_of(key));
+
+    if (c) {
+        c->holds++;
+        return;
+    }
+    c = xnew(struct source);
+    *c = (struct source){
+        .sources = s, .kind = kind, .namespace_ = str_dup(namespace_), .name = str_dup(name), .holds = 1
+    };
+    map_put(&s->map, str_of(key), c);
+    load_copy(c);
+    AUTO_FREE char *selector = name.n ? xasprintf("metadata.name=%.*s", STR_ARG(name)) : xstrdup("");
+    struct api_watch_request request = { .kind = kind, .namespace_ = namespace_, .field_selector = str_of(selector) };
+    struct api_watch_callbacks cb = { .on_event = on_event, .arg = c };
+    c->watch = api_watch(s->api, &request, &cb);
+}
+
+void sources_release(struct sources *s, const struct kind *kind, struct str namespace_, struct str name)
+{
+    AUTO_FREE char *key = key_of(kind, namespace_, name);
+    struct source *c = map_get(&s->map, str_of(key));
+
+    if (!c || --c->holds > 0)
+        return;
+    map_del(&s->map, str_of(key));
+    AUTO_FREE char *path = copy_path(c);
+    unlink(path);
+    source_free(c);
+}
+
+const struct object *source_get(const struct sources *s, const struct kind *kind, struct str namespace_,
+                                struct str name, enum source_state *ret_state)
+{
+    AUTO_FREE char *key = key_of(kind, namespace_, name);
+    const struct source *c = map_get(&s->map, str_of(key));
+    const struct object *o = c ? map_get(&c->objects, name) : NULL;
+
+    *ret_state = o ? SOURCE_PRESENT : c && c->synced ? SOURCE_ABSENT : SOURCE_PENDING;
+    return o;
+}
+
+const struct object *source_at(const struct sources *s, const struct kind *kind, struct str namespace_, size_t i,
+                               enum source_state *ret_state)
+{
+    AUTO_FREE char *key = key_of(kind, namespace_, STR_NONE);
+    const struct source *c = map_get(&s->map, str_of(key));
+    struct str name;
+    void *o = NULL;
+
+    *ret_state = c && c->synced ? SOURCE_PRESENT : SOURCE_PENDING;
+    if (!c || !c->synced)
+        return NULL;
+    for (size_t k = 0, n = 0; map_next(&c->objects, &k, &name, &o); n++) {
+        if (n == i)
+            return o;
+    }
+    return NULL;
+}
