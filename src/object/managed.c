@@ -190,8 +190,10 @@ bool managed_keep_times(struct arena *a, const struct value *live, struct value 
     struct value *entries = value_get_str(value_get_str(live, STR("metadata")), STR("managedFields"));
     struct managers old, new;
 
-    if (!metadata || managers_decode(a, live, &old, NULL) < 0 || managers_decode(a, new_object, &new, NULL) < 0 ||
-        !managers_equal(&old, &new) || !value_equal(managed_without(a, live), managed_without(a, new_object)))
+    /* The trees first: most writes change something, and finding that is cheap. */
+    if (!metadata || !value_equal(managed_without(a, live), managed_without(a, new_object)) ||
+        managers_decode(a, live, &old, NULL) < 0 || managers_decode(a, new_object, &new, NULL) < 0 ||
+        !managers_equal(&old, &new))
         return false;
     value_put_str(a, metadata, STR("managedFields"), entries ? value_copy(a, entries) : NULL);
     return true;
