@@ -20,9 +20,9 @@ static int normalize(struct request *r, struct value *tree, const struct value *
     };
     if (schema_normalize(&r->arena, r->kind->schema, tree, &options, &inner) == 0)
         return 0;
-    bool strict = str_contains(str_of(error_text(&inner)), STR("strict decoding error"));
+    /* Unknown fields too, when validation is strict: upstream answers both with 422. */
     error_move(err, &inner);
-    return strict ? -1 : patch_invalid(quoted, as_go, err);
+    return patch_invalid(quoted, as_go, err);
 }
 
 static struct value *patched(struct request *r, struct value *live, struct error *err)
