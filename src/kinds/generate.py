@@ -261,6 +261,15 @@ class Generator:
                 return DEFAULT_CONSTANTS.get(text, text)
         return None
 
+    def doc(self, package, name, f):
+        """The sentence of the field, of the embedded struct it comes from, of its type, or of every field of that name."""
+        owners = [name] + [self.locate(e['type'], package)[1] for e in self.packages[package]['types'][name]['fields'] if e.get('inline')]
+        target = self.locate(re.sub(r'^[*\[\]]+', '', f['type']), package)[1]
+        for key in [o + '.' + f['json'] for o in owners] + [target, '*.' + f['json']]:
+            if key in self.docs:
+                return self.docs[key]
+        return None
+
     def struct(self, package, name, granular=False):
         c = 'schema_%s_%s%s' % (package, snake(name), '_granular' if granular else '')
         if c in self.definitions:
@@ -271,7 +280,7 @@ class Generator:
         for where, f, inline in self.flat_fields(package, name):
             columns = [self.f_name(package, name, f['json']), self.flags(f), str(f.get('proto', 0)),
                        '{ %s }' % ', '.join(map(str, inline)) if inline else '{ 0 }', '&' + self.schema(f['type'], where, f),
-                       quote(f.get('patchMergeKey')), quote(self.default(f)), quote(self.docs.get(name + '.' + f['json']))]
+                       quote(f.get('patchMergeKey')), quote(self.default(f)), quote(self.doc(package, name, f))]
             rows.append('    { %s },' % ', '.join(columns))
             ids.append(self.ids[f['json']])
         by_name = sorted(range(len(ids)), key=lambda i: ids[i])
@@ -336,7 +345,7 @@ class Generator:
         """A sentence about a field that does not exist would never be seen."""
         known = {t for p in self.packages.values() for t in p['types']}
         known |= {t + '.' + f for _, t, f in self.f_names}
-        unknown = [k for k in self.docs if k not in known]
+        unknown = [k for k in self.docs if k not in known and not k.startswith('*.')]
         if unknown:
             raise SystemExit('docs.json: no such type or field: ' + ', '.join(unknown))
 
