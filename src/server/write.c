@@ -3,6 +3,7 @@
 
 #include "kinds/fields.h"
 #include "object/managed.h"
+#include "object/schema_walk.h"
 #include "server/server_internal.h"
 
 #define NAME_ATTEMPTS_MAX 8 /* KEP-4420: retries of a generated name that is taken */
@@ -119,6 +120,7 @@ int write_validate(struct request *r, struct error *err)
 {
     struct value *meta = value_make_object(&r->arena, r->tree, F_POD_METADATA);
     value_del(meta, F_OBJECT_META_RESOURCE_VERSION);
+    schema_order(r->kind->schema, r->tree); /* rules and admission append */
     if (r->old) {
         struct value *live = value_of_view(&r->arena, object_root(r->old));
         value_del(value_get(live, F_POD_METADATA), F_OBJECT_META_RESOURCE_VERSION);
