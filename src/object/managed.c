@@ -34,21 +34,15 @@ struct str managed_default_manager(struct arena *a, struct str user_agent)
 
 /*
  * What the strategies of upstream's registries reset: the object's own door never sets the status, the status door nothing
- * but it. Deployment, ReplicaSet and their like also keep labels (Deployment), Pods owner references and deletion.
+ * but it. (Two kinds reset a little metadata besides, which their strategies here put back anyway.)
  */
 const char *const *managed_reset_fields(const struct schema *schema, struct str subresource)
 {
     static const char *const none[] = { NULL }, *const status[] = { "status", NULL }, *const spec[] = { "spec", NULL };
-    static const char *const deployment[] = { "spec", "metadata.labels", NULL };
-    static const char *const pod[] = { "spec", "metadata.deletionTimestamp", "metadata.ownerReferences", NULL };
 
     if (subresource.n == 0)
         return schema_field_str(schema, STR("status")) ? status : none;
-    if (!str_is(subresource, "status") || !schema->kind)
-        return none;
-    if (strcmp(schema->kind, "Deployment") == 0)
-        return deployment;
-    return strcmp(schema->kind, "Pod") == 0 ? pod : spec;
+    return str_is(subresource, "status") ? spec : none;
 }
 
 void managed_begin(struct arena *a, const struct managed_call *call, struct managed_work *ret)

@@ -15,14 +15,14 @@
 
 #include "object/schema.h"
 
-#define MANAGED_UPDATERS_MAX 10 /* older update managers are merged into "ancient-changes" */
+#define MANAGED_UPDATERS_MAX 10  /* older update managers are merged into "ancient-changes" */
 #define MANAGED_MANAGER_MAX  128 /* bytes of a manager's name; longer is cut by managed_default_manager() */
 
 struct managed_call {
     const struct schema *schema; /* of the whole object; its group, version and kind are used */
-    struct str manager; /* field manager: the query's, else managed_default_manager() of the User-Agent */
-    struct str subresource; /* "" or "status", "scale", ... */
-    int64_t now_ms; /* wall clock */
+    struct str manager;          /* field manager: the query's, else managed_default_manager() of the User-Agent */
+    struct str subresource;      /* "" or "status", "scale", ... */
+    int64_t now_ms;              /* wall clock */
     const char *const
         *reset_fields; /* NULL-terminated dotted paths this door cannot set, hence never owns: {"status", NULL} for the
                                          * main resource, {"spec", NULL} for status. NULL: managed_reset_fields() decides */
@@ -30,7 +30,7 @@ struct managed_call {
 
 /* The name from a User-Agent: what stands before the first '/', printable characters only, at most 128 bytes. */
 struct str managed_default_manager(struct arena *a, struct str user_agent);
-/* {"status"} for the object itself when it has a status; {"spec"} for status (and what upstream's strategies add). */
+/* {"status"} for the object itself when it has a status; {"spec"} for status. */
 const char *const *managed_reset_fields(const struct schema *schema, struct str subresource);
 
 /*

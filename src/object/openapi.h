@@ -32,9 +32,9 @@ struct openapi_resource {
     const char *plural;
     const char *subresource; /* NULL for the resource itself */
     bool namespaced;
-    uint16_t verbs; /* enum openapi_verb */
+    uint16_t verbs;              /* enum openapi_verb */
     const struct schema *schema; /* body and answer; for a subresource its own kind (Scale) */
-    const char *list_kind; /* "PodList": its definition is made up from schema's; NULL when not listed */
+    const char *list_kind;       /* "PodList": its definition is made up from schema's; NULL when not listed */
 };
 
 struct openapi_api {
@@ -48,7 +48,7 @@ struct openapi_api {
 };
 
 /* What kubectl asks for in Accept, and the media type of the answer: "@" is not allowed in one, and Go's parser refuses it. */
-#define OPENAPI_V2_PROTOBUF "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+#define OPENAPI_V2_PROTOBUF              "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 #define OPENAPI_V2_PROTOBUF_CONTENT_TYPE "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 /* v3 is offered as JSON only: clients fall back to it. */
 
