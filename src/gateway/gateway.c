@@ -1,0 +1,391 @@
+/*
+ * The gateway's life: changes are gathered for a round, planned, and carried out one after the other.
+ *
+ *   IDLE --something changed--> WORKING (reload or commands) --done--> IDLE, or WORKING again when more changed meanwhile
+ */
+#define LOG_PART "gateway"
+#include "gateway/gateway.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "gateway/config.h"
+#include "gateway/haproxy.h"
+#include "gateway/plan.h"
+#include "kinds/fields.h"
+#include "object/value.h"
+
+#include <stdlib.h>
+
+#define RETRY_MS     SECOND_MS
+#define COMMANDS_MAX (8 * MIB)
+
+struct gateway {
+    struct loop *loop;
+    struct env *env;
+    struct api *api;
+    char *folder, *listen_ip, *publish_ip;
+    struct config_paths paths;
+    struct gateway_seen seen;
+    struct haproxy *haproxy;
+    struct loop_task task;
+    struct loop_timer retry;
+    bool dirty, working;
+    struct gateway_plan applied;     /* what HAProxy does now */
+    struct gateway_plan next;        /* what is being carried out */
+    char structure[SHA256_HEX_SIZE]; /* of the configuration HAProxy runs; "" unknown: reload */
+    char next_structure[SHA256_HEX_SIZE];
+    uint64_t revision, next_revision;
+    void (*on_applied)(void *arg, uint64_t revision);
+    void *on_applied_arg;
+    char *told; /* what was last refused, so that it is logged once */
+    size_t calls_open;
+    bool stopped;
+};
+
+/* --- differences as commands ------------------------------------------------------------------------------------------------------------ */
+
+static const struct gateway_backend *backend_named(const struct gateway_plan *p, struct str name)
+{
+    for (size_t i = 0; i < p->backends_count; i++)
+        if (str_eq(p->backends[i]->name, name))
+            return p->backends[i];
+    return NULL;
+}
+
+static bool has_server(const struct gateway_backend *b, struct str name)
+{
+    for (size_t i = 0; b && i < b->count; i++)
+        if (str_eq(b->servers[i].name, name))
+            return true;
+    return false;
+}
+
+/*
+ * A server that comes back may still be there in maintenance: adding fails then ("already exists") and enabling is enough, so
+ * both are always sent. One that goes is put into maintenance: nothing new reaches it, what runs there ends in peace.
+ */
+static void add_server_commands(struct buf *to, const struct gateway_plan *old, const struct gateway_plan *now)
+{
+    for (size_t i = 0; i < now->backends_count; i++) {
+        const struct gateway_backend *b = now->backends[i], *before = backend_named(old, b->name);
+        for (size_t k = 0; k < b->count; k++) {
+            const struct gateway_server *s = &b->servers[k];
+            if (has_server(before, s->name))
+                continue;
+            buf_addf(to, "add server %.*s/%.*s %.*s maxconn 2000 pool-max-conn 100 pool-purge-delay 30s\n",
+                     STR_ARG(b->name), STR_ARG(s->name), STR_ARG(s->address));
+            buf_addf(to, "set server %.*s/%.*s state ready\n", STR_ARG(b->name), STR_ARG(s->name));
+        }
+        for (size_t k = 0; before && k < before->count; k++)
+            if (!has_server(b, before->servers[k].name))
+                buf_addf(to, "set server %.*s/%.*s state maint\n", STR_ARG(b->name), STR_ARG(before->servers[k].name));
+    }
+}
+
+static bool same_routes(const struct gateway_route *a, size_t a_count, const struct gateway_route *b, size_t b_count)
+{
+    if (a_count != b_count)
+        return false;
+    for (size_t i = 0; i < a_count; i++)
+        if (!str_eq(a[i].key, b[i].key) || !str_eq(a[i].backend, b[i].backend))
+            return false;
+    return true;
+}
+
+static struct str route_backend(const struct gateway_route *routes, size_t count, struct str key)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(routes[i].key, key))
+            return routes[i].backend;
+    return STR_NONE;
+}
+
+static void add_map_commands(struct buf *to, const char *folder, const char *map, const struct gateway_route *old,
+                             size_t old_count, const struct gateway_route *now, size_t now_count)
+{
+    for (size_t i = 0; i < now_count; i++) {
+        struct str before = route_backend(old, old_count, now[i].key);
+        if (!str_eq(before, now[i].backend))
+            buf_addf(to, "%s map %s/%s %.*s %.*s\n", before.n ? "set" : "add", folder, map, STR_ARG(now[i].key),
+                     STR_ARG(now[i].backend));
+    }
+    for (size_t i = 0; i < old_count; i++)
+        if (!route_backend(now, now_count, old[i].key).n)
+            buf_addf(to, "del map %s/%s %.*s\n", folder, map, STR_ARG(old[i].key));
+}
+
+/* --- carrying out ------------------------------------------------------------------------------------------------------------------------- */
+
+static void work(struct gateway *g);
+
+static void wake(struct gateway *g)
+{
+    g->dirty = true;
+    if (!g->working && !g->stopped)
+        loop_defer(g->loop, &g->task);
+}
+
+static void done(struct gateway *g, const struct error *err)
+{
+    g->working = false;
+    if (err) {
+        log_error("the gateway could not be changed; the old configuration goes on, trying again", KV_ERR(err));
+        g->structure[0] = '\0';
+        gateway_plan_done(&g->next);
+        loop_timer_start(&g->retry, RETRY_MS);
+        return;
+    }
+    gateway_plan_done(&g->applied);
+    g->applied = g->next;
+    g->next = (struct gateway_plan){ 0 };
+    memcpy(g->structure, g->next_structure, sizeof(g->structure));
+    if (g->next_revision > g->revision) {
+        g->revision = g->next_revision;
+        if (g->on_applied)
+            g->on_applied(g->on_applied_arg, g->revision);
+    }
+    if (g->dirty)
+        wake(g);
+}
+
+static void on_reloaded(void *arg, const struct error *err)
+{
+    done(arg, err);
+}
+
+static void on_commanded(void *arg, struct str answer, const struct error *err)
+{
+    struct gateway *g = arg;
+    AUTO_ERROR struct error refused = { 0 };
+    struct str line;
+
+    while (!err && str_next(&answer, '\n', &line)) {
+        /* Success is silent or says "New server registered."; a server that exists already is as good as a new one. */
+        if (!line.n || str_starts(line, STR("New server registered")) || str_contains(line, STR("already exists")))
+            continue;
+        fail(&refused, ERR_INTERNAL, "HAProxy refuses a command: %.*s", STR_ARG(str_part(line, 0, 200)));
+        err = &refused;
+    }
+    done(g, err);
+}
+
+static void tell_refused(struct gateway *g)
+{
+    AUTO_BUF struct buf text = BUF_MAX(64 * KIB);
+
+    for (size_t i = 0; i < g->next.refused_count; i++)
+        buf_addf(&text, "%.*s\n", STR_ARG(g->next.refused[i]));
+    if (g->told && str_is(buf_str(&text), g->told))
+        return;
+    free(g->told);
+    g->told = str_dup(buf_str(&text));
+    for (size_t i = 0; i < g->next.refused_count; i++)
+        log_warn("a part of an Ingress is not served", KV_STR("why", g->next.refused[i]));
+}
+
+static bool is_synced(const struct gateway *g)
+{
+    const struct gateway_seen *s = &g->seen;
+
+    return cache_is_synced(s->ingresses) && cache_is_synced(s->classes) && cache_is_synced(s->services) &&
+           cache_is_synced(s->slices) && cache_is_synced(s->secrets);
+}
+
+static void work(struct gateway *g)
+{
+    AUTO_BUF struct buf commands = BUF_MAX(COMMANDS_MAX);
+    AUTO_ERROR struct error err = { 0 };
+
+    g->dirty = false;
+    g->working = true;
+    gateway_plan_make(&g->next, &g->seen);
+    g->next_revision = cache_revision(g->seen.slices);
+    config_structure(&g->next, &g->paths, g->next_structure);
+    tell_refused(g);
+    if (!str_is(str_of(g->structure), g->next_structure) || !haproxy_is_running(g->haproxy)) {
+        if (config_write(&g->next, &g->paths, &err) < 0)
+            done(g, &err);
+        else
+            haproxy_reload(g->haproxy, on_reloaded, g);
+        return;
+    }
+    add_server_commands(&commands, &g->applied, &g->next);
+    if (!same_routes(g->applied.exact, g->applied.exact_count, g->next.exact, g->next.exact_count))
+        add_map_commands(&commands, g->folder, "exact.map", g->applied.exact, g->applied.exact_count, g->next.exact,
+                         g->next.exact_count);
+    if (!same_routes(g->applied.prefix, g->applied.prefix_count, g->next.prefix, g->next.prefix_count))
+        add_map_commands(&commands, g->folder, "prefix.map", g->applied.prefix, g->applied.prefix_count, g->next.prefix,
+                         g->next.prefix_count);
+    if (!commands.n)
+        done(g, NULL);
+    else if (commands.full ||
+             commands.n > 12 * KIB) { /* more than HAProxy's command buffer takes: the files say it all */
+        g->structure[0] = '\0';
+        g->working = false;
+        gateway_plan_done(&g->next);
+        work(g);
+    } else
+        haproxy_command(g->haproxy, buf_str(&commands), on_commanded, g);
+}
+
+static void run(void *arg)
+{
+    struct gateway *g = arg;
+
+    if (g->working || !g->dirty || !is_synced(g))
+        return;
+    work(g);
+}
+
+static void on_retry(void *arg)
+{
+    wake(arg);
+}
+
+static void on_restarted(void *arg)
+{
+    struct gateway *g = arg;
+
+    g->structure[0] = '\0'; /* it runs the last file, which may be older than the last commands */
+    wake(g);
+}
+
+/* --- Ingress.status ------------------------------------------------------------------------------------------------------------------------- */
+
+static void on_published(void *arg, const struct object *result, const struct error *err)
+{
+    struct gateway *g = arg;
+
+    (void)result;
+    g->calls_open--;
+    if (err && err->code != ERR_NOT_FOUND && err->code != ERR_CONFLICT && !g->stopped)
+        log_warn("the address of an Ingress could not be written", KV_ERR(err));
+    if (g->stopped && !g->calls_open)
+        free(g);
+}
+
+static void publish(struct gateway *g, const struct object *ingress)
+{
+    struct view list = view_path(object_root(ingress), F_INGRESS_STATUS, F_INGRESS_STATUS_LOAD_BALANCER,
+                                 F_INGRESS_LOAD_BALANCER_STATUS_INGRESS);
+    AUTO_BUF struct buf patch = BUF_MAX(4 * KIB);
+
+    if (!g->publish_ip || !gateway_is_ours(&g->seen, ingress) ||
+        str_is(view_str_at(view_item(list, 0), F_INGRESS_LOAD_BALANCER_INGRESS_IP), g->publish_ip))
+        return;
+    buf_addf(&patch, "{\"status\":{\"loadBalancer\":{\"ingress\":[{\"ip\":\"%s\"}]}}}", g->publish_ip);
+    g->calls_open++;
+    api_call(g->api,
+             &(struct api_call){ .verb = API_PATCH,
+                                 .kind = &kind_ingress,
+                                 .namespace_ = object_namespace(ingress),
+                                 .name = object_name(ingress),
+                                 .subresource = STR("status"),
+                                 .patch = buf_str(&patch),
+                                 .patch_type = API_PATCH_MERGE,
+                                 .grace_seconds = -1 },
+             on_published, g);
+}
+
+/* --- starting ------------------------------------------------------------------------------------------------------------------------------- */
+
+static void on_change(void *arg, struct cache *c, const struct object *old, const struct object *now)
+{
+    struct gateway *g = arg;
+
+    (void)old;
+    if (now && cache_kind(c) == &kind_ingress)
+        publish(g, now);
+    wake(g);
+}
+
+static void on_progress(void *arg, struct cache *c)
+{
+    struct gateway *g = arg;
+
+    if (c == g->seen.slices || !g->revision)
+        wake(g);
+}
+
+static struct cache *open_cache(struct gateway *g, const struct kind *kind, struct str field_selector)
+{
+    struct cache *c =
+        cache_new(g->loop, g->api, &(struct api_watch_request){ .kind = kind, .field_selector = field_selector });
+
+    cache_listen(c, on_change, on_progress, g);
+    return c;
+}
+
+struct gateway *gateway_start(struct loop *loop, struct env *env, struct api *api, const struct gateway_config *config,
+                              struct error *err)
+{
+    struct gateway *g = xnew(struct gateway);
+
+    *g = (struct gateway){ .loop = loop, .env = env, .api = api, .folder = xstrdup(config->folder) };
+    g->listen_ip = config->listen_ip ? xstrdup(config->listen_ip) : NULL;
+    g->publish_ip = config->publish_ip ? xstrdup(config->publish_ip) : NULL;
+    g->paths = (struct config_paths){ .folder = g->folder,
+                                      .listen_ip = g->listen_ip,
+                                      .http_port = config->http_port ? config->http_port : 80,
+                                      .https_port = config->https_port ? config->https_port : 443 };
+    g->task = (struct loop_task){ .fn = run, .arg = g };
+    loop_timer_init(&g->retry, loop, on_retry, g);
+    if (file_mkdirs(g->folder, 0700, err) < 0 || config_default_certificate(&g->paths, env_wall_ms(env), err) < 0) {
+        free(g->folder);
+        free(g->listen_ip);
+        free(g->publish_ip);
+        free(g);
+        return NULL;
+    }
+    g->haproxy = haproxy_new(loop, g->folder);
+    haproxy_on_restarted(g->haproxy, on_restarted, g);
+    g->seen = (struct gateway_seen){
+        .ingresses = open_cache(g, &kind_ingress, STR_NONE),
+        .classes = open_cache(g, &kind_ingressclass, STR_NONE),
+        .services = open_cache(g, &kind_service, STR_NONE),
+        .slices = open_cache(g, &kind_endpointslice, STR_NONE),
+        .secrets = open_cache(g, &kind_secret, STR("type=kubernetes.io/tls")),
+    };
+    return g;
+}
+
+void gateway_stop(struct gateway *g)
+{
+    if (!g)
+        return;
+    g->stopped = true;
+    loop_defer_cancel(&g->task);
+    loop_timer_stop(&g->retry);
+    cache_free(g->seen.ingresses);
+    cache_free(g->seen.classes);
+    cache_free(g->seen.services);
+    cache_free(g->seen.slices);
+    cache_free(g->seen.secrets);
+    haproxy_free(g->haproxy);
+    gateway_plan_done(&g->applied);
+    gateway_plan_done(&g->next);
+    free(g->folder);
+    free(g->listen_ip);
+    free(g->publish_ip);
+    free(g->told);
+    if (!g->calls_open)
+        free(g);
+}
+
+void gateway_remove_all(struct gateway *g)
+{
+    haproxy_kill(g->haproxy);
+    file_remove_tree(g->folder, NULL);
+}
+
+uint64_t gateway_applied_revision(const struct gateway *g)
+{
+    return g->revision;
+}
+
+void gateway_on_applied(struct gateway *g, void (*applied)(void *arg, uint64_t revision), void *arg)
+{
+    g->on_applied = applied;
+    g->on_applied_arg = arg;
+}

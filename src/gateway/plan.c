@@ -1,0 +1,346 @@
+/*
+ * From Ingress resources to routes, backends and certificates.
+ *
+ * A request is looked up as host + path among exact keys, then host + path + "/" by longest prefix; first with the host itself, then
+ * with "*.rest" for wildcard rules, then without a host. So a Prefix rule for /a has the key "host/a/", which matches /a and /a/b but
+ * not /ab: element by element, as the API wants it. Source: networking/v1 HTTPIngressPath.
+ */
+#include "gateway/plan.h"
+
+#include "base/codec.h"
+#include "gateway/gateway.h"
+#include "kinds/fields.h"
+
+#include <stdlib.h>
+
+#define ROUTES_MAX  20000
+#define SERVERS_MAX 2000 /* of one backend */
+
+/* --- harmless characters --------------------------------------------------------------------------------------------------------- */
+
+static bool is_host(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || (c == '*' && i == 0)))
+            return false;
+    }
+    return s.n <= 253;
+}
+
+/* What RFC 3986 allows in a path, without the characters that HAProxy's command line or maps give a meaning to. */
+static bool is_path(struct str s)
+{
+    static const char also[] = "/-._~!$&()+,=:@%*";
+
+    if (!s.n || s.p[0] != '/' || s.n > 1024)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr(also, c)))
+            return false;
+    }
+    return true;
+}
+
+static void refuse(struct gateway_plan *p, const struct object *ingress, const char *what, struct str value)
+{
+    GROW(p->refused, p->refused_count, p->refused_capacity);
+    p->refused[p->refused_count++] =
+        arena_printf(&p->arena, "ingress %.*s/%.*s: %s '%.*s' is left out", STR_ARG(object_namespace(ingress)),
+                     STR_ARG(object_name(ingress)), what, STR_ARG(str_part(value, 0, 200)));
+}
+
+/* --- backends ------------------------------------------------------------------------------------------------------------------------ */
+
+static struct gateway_backend *find_backend(struct gateway_plan *p, struct str name)
+{
+    for (size_t i = 0; i < p->backends_count; i++)
+        if (str_eq(p->backends[i]->name, name))
+            return p->backends[i];
+    return NULL;
+}
+
+static int64_t slice_port(struct view slice, struct str port_name)
+{
+    struct view_iter it = { 0 };
+
+    while (view_next(view_get(slice, F_ENDPOINT_SLICE_PORTS), &it))
+        if (str_eq(view_str_at(it.value, F_ENDPOINT_PORT_NAME), port_name))
+            return view_int_at(it.value, 0, F_ENDPOINT_PORT_PORT);
+    return 0;
+}
+
+static void add_server(struct gateway_plan *p, struct gateway_backend *b, struct str ip, int64_t port)
+{
+    struct str name = arena_printf(&p->arena, "%.*s-%lld", STR_ARG(ip), (long long)port);
+
+    for (size_t i = 0; i < name.n; i++)
+        if (name.p[i] == '.')
+            ((char *)(uintptr_t)name.p)[i] = '-';
+    for (size_t i = 0; i < b->count; i++)
+        if (str_eq(b->servers[i].name, name))
+            return;
+    if (b->count == SERVERS_MAX)
+        return;
+    GROW(b->servers, b->count, b->capacity);
+    b->servers[b->count++] =
+        (struct gateway_server){ name, arena_printf(&p->arena, "%.*s:%lld", STR_ARG(ip), (long long)port) };
+}
+
+static void add_servers(struct gateway_plan *p, const struct gateway_seen *seen, struct gateway_backend *b,
+                        const struct object *service, struct str port_name)
+{
+    struct objects slices = cache_by(seen->slices, CACHE_BY_NAMESPACE, object_namespace(service));
+
+    for (size_t i = 0; i < slices.count; i++) {
+        struct view slice = object_root(slices.items[i]);
+        struct view labels = view_path(slice, F_POD_METADATA, F_OBJECT_META_LABELS);
+        int64_t port = slice_port(slice, port_name);
+        struct view_iter it = { 0 };
+        if (!port || !str_eq(view_str(view_get_str(labels, STR("kubernetes.io/service-name"))), object_name(service)))
+            continue;
+        while (view_next(view_get(slice, F_ENDPOINT_SLICE_ENDPOINTS), &it)) {
+            struct str ip = view_str(view_item(view_get(it.value, F_ENDPOINT_ADDRESSES), 0));
+            if (view_bool_at(it.value, true, F_ENDPOINT_CONDITIONS, F_ENDPOINT_CONDITIONS_READY) && is_host(ip))
+                add_server(p, b, ip, port);
+        }
+    }
+}
+
+static int by_server_name(const void *a, const void *b)
+{
+    return str_cmp(((const struct gateway_server *)a)->name, ((const struct gateway_server *)b)->name);
+}
+
+/* The Service's port that the Ingress means, by name or number. */
+static struct view service_port(const struct object *service, struct view wanted)
+{
+    struct str name = view_str_at(wanted, F_SERVICE_BACKEND_PORT_NAME);
+    int64_t number = view_int_at(wanted, 0, F_SERVICE_BACKEND_PORT_NUMBER);
+    struct view_iter it = { 0 };
+
+    while (view_next(view_path(object_root(service), F_SERVICE_SPEC, F_SERVICE_SPEC_PORTS), &it))
+        if (name.n ? str_eq(view_str_at(it.value, F_SERVICE_PORT_NAME), name)
+                   : view_int_at(it.value, 0, F_SERVICE_PORT_PORT) == number)
+            return it.value;
+    return VIEW_ABSENT;
+}
+
+/* The name of the backend for an IngressBackend, made when new; "" when there is no such Service port. */
+static struct str backend_of(struct gateway_plan *p, const struct gateway_seen *seen, const struct object *ingress,
+                             struct view backend)
+{
+    struct view wanted = view_get(backend, F_INGRESS_BACKEND_SERVICE);
+    struct str name = view_str_at(wanted, F_INGRESS_SERVICE_BACKEND_NAME), full;
+    const struct object *service = cache_get(seen->services, object_namespace(ingress), name);
+    struct view port = service_port(service, view_get(wanted, F_INGRESS_SERVICE_BACKEND_PORT));
+    struct gateway_backend *b;
+
+    if (!view_present(port) || !is_host(name))
+        return STR_NONE;
+    full = arena_printf(&p->arena, "be_%.*s_%.*s_%lld", STR_ARG(object_namespace(ingress)), STR_ARG(name),
+                        (long long)view_int_at(port, 0, F_SERVICE_PORT_PORT));
+    if (find_backend(p, full))
+        return full;
+    b = arena_new(&p->arena, struct gateway_backend);
+    b->name = full;
+    add_servers(p, seen, b, service, view_str_at(port, F_SERVICE_PORT_NAME));
+    if (b->count)
+        qsort(b->servers, b->count, sizeof(*b->servers), by_server_name);
+    GROW(p->backends, p->backends_count, p->backends_capacity);
+    p->backends[p->backends_count++] = b;
+    return full;
+}
+
+/* --- routes --------------------------------------------------------------------------------------------------------------------------- */
+
+static void add_route(struct gateway_plan *p, bool exact, struct str key, struct str backend)
+{
+    struct gateway_route **list = exact ? &p->exact : &p->prefix;
+    size_t *count = exact ? &p->exact_count : &p->prefix_count,
+           *capacity = exact ? &p->exact_capacity : &p->prefix_capacity;
+
+    if (*count >= ROUTES_MAX)
+        return;
+    for (size_t i = 0; i < *count; i++)
+        if (str_eq((*list)[i].key, key))
+            return; /* the older Ingress keeps what both claim */
+    GROW(*list, *count, *capacity);
+    (*list)[(*count)++] = (struct gateway_route){ key, backend };
+}
+
+static void add_path(struct gateway_plan *p, const struct gateway_seen *seen, const struct object *ingress,
+                     struct str host, struct view rule)
+{
+    struct str path = view_str_at(rule, F_HTTP_INGRESS_PATH_PATH),
+               type = view_str_at(rule, F_HTTP_INGRESS_PATH_PATH_TYPE);
+    struct str backend = backend_of(p, seen, ingress, view_get(rule, F_HTTP_INGRESS_PATH_BACKEND));
+    bool exact = str_is(type, "Exact");
+
+    if (!path.n)
+        path = STR("/");
+    if (!is_path(path)) {
+        refuse(p, ingress, "path", path);
+        return;
+    }
+    /* A route whose Service is missing answers 503 instead of falling through to a wider one. */
+    if (!backend.n)
+        backend = STR("be_none");
+    if (!exact && path.p[path.n - 1] == '/')
+        path.n--;
+    add_route(p, exact, arena_printf(&p->arena, "%.*s%.*s%s", STR_ARG(host), STR_ARG(path), exact ? "" : "/"), backend);
+}
+
+static void add_ingress(struct gateway_plan *p, const struct gateway_seen *seen, const struct object *ingress)
+{
+    struct view spec = view_get(object_root(ingress), F_INGRESS_SPEC);
+    struct view other = view_get(spec, F_INGRESS_SPEC_DEFAULT_BACKEND);
+    struct view_iter rule = { 0 };
+
+    while (view_next(view_get(spec, F_INGRESS_SPEC_RULES), &rule)) {
+        struct str host = view_str_at(rule.value, F_INGRESS_RULE_HOST);
+        struct view_iter path = { 0 };
+        if (!is_host(host)) {
+            refuse(p, ingress, "host", host);
+            continue;
+        }
+        while (view_next(view_path(rule.value, F_INGRESS_RULE_HTTP, F_HTTP_INGRESS_RULE_VALUE_PATHS), &path))
+            add_path(p, seen, ingress, host, path.value);
+    }
+    if (view_present(other)) {
+        struct str backend = backend_of(p, seen, ingress, other);
+        add_route(p, false, STR("/"), backend.n ? backend : STR("be_none"));
+    }
+}
+
+/* --- certificates --------------------------------------------------------------------------------------------------------------------- */
+
+static bool add_decoded(struct buf *to, struct view data, const char *key)
+{
+    AUTO_BUF struct buf text = BUF_MAX(256 * KIB);
+
+    if (!base64_decode(&text, view_str(view_get_str(data, str_of(key)))) || !text.n)
+        return false;
+    buf_add(to, buf_str(&text));
+    buf_add_char(to, '\n');
+    return true;
+}
+
+static struct gateway_certificate *certificate_of(struct gateway_plan *p, const struct gateway_seen *seen,
+                                                  const struct object *ingress, struct str secret_name)
+{
+    AUTO_BUF struct buf pem = BUF_MAX(512 * KIB);
+    const struct object *secret = cache_get(seen->secrets, object_namespace(ingress), secret_name);
+    struct view data = view_get(object_root(secret), F_SECRET_DATA);
+    struct str name;
+    struct gateway_certificate *c;
+
+    if (!secret || !is_host(secret_name) || !add_decoded(&pem, data, "tls.crt") || !add_decoded(&pem, data, "tls.key"))
+        return NULL;
+    name = arena_printf(&p->arena, "%.*s_%.*s", STR_ARG(object_namespace(ingress)), STR_ARG(secret_name));
+    for (size_t i = 0; i < p->certificates_count; i++)
+        if (str_eq(p->certificates[i]->name, name))
+            return p->certificates[i];
+    c = arena_new(&p->arena, struct gateway_certificate);
+    c->name = name;
+    c->pem = arena_str(&p->arena, buf_str(&pem));
+    explicit_bzero(pem.p, pem.n);
+    GROW(p->certificates, p->certificates_count, p->certificates_capacity);
+    p->certificates[p->certificates_count++] = c;
+    return c;
+}
+
+static void add_certificates(struct gateway_plan *p, const struct gateway_seen *seen, const struct object *ingress)
+{
+    struct view_iter tls = { 0 };
+
+    while (view_next(view_path(object_root(ingress), F_INGRESS_SPEC, F_INGRESS_SPEC_TLS), &tls)) {
+        struct str secret = view_str_at(tls.value, F_INGRESS_TLS_SECRET_NAME);
+        struct gateway_certificate *c = certificate_of(p, seen, ingress, secret);
+        struct view_iter host = { 0 };
+        if (!c) {
+            if (secret.n)
+                refuse(p, ingress, "TLS secret (missing or without tls.crt and tls.key)", secret);
+            continue;
+        }
+        while (view_next(view_get(tls.value, F_INGRESS_TLS_HOSTS), &host)) {
+            if (!is_host(view_str(host.value)))
+                continue;
+            GROW(c->hosts, c->count, c->capacity);
+            c->hosts[c->count++] = arena_str(&p->arena, view_str(host.value));
+        }
+    }
+}
+
+/* --- the whole ------------------------------------------------------------------------------------------------------------------------- */
+
+bool gateway_is_ours(const struct gateway_seen *seen, const struct object *ingress)
+{
+    struct view root = object_root(ingress);
+    struct str name = view_str_at(root, F_INGRESS_SPEC, F_INGRESS_SPEC_INGRESS_CLASS_NAME);
+    const struct object *class = name.n ? cache_get(seen->classes, STR_NONE, name) : NULL;
+    struct str controller = view_str_at(object_root(class), F_INGRESS_CLASS_SPEC, F_INGRESS_CLASS_SPEC_CONTROLLER);
+
+    return !class || str_is(controller, GATEWAY_CONTROLLER);
+}
+
+/* Older Ingresses first, so that a newer one cannot take a host and path away. */
+static int by_age(const void *a, const void *b)
+{
+    const struct object *x = *(const struct object *const *)a, *y = *(const struct object *const *)b;
+    struct view vx = view_get(object_root(x), F_POD_METADATA), vy = view_get(object_root(y), F_POD_METADATA);
+    int order =
+        str_cmp(view_str_at(vx, F_OBJECT_META_CREATION_TIMESTAMP), view_str_at(vy, F_OBJECT_META_CREATION_TIMESTAMP));
+
+    if (order == 0)
+        order = str_cmp(object_namespace(x), object_namespace(y));
+    return order ? order : str_cmp(object_name(x), object_name(y));
+}
+
+static int by_backend_name(const void *a, const void *b)
+{
+    return str_cmp((*(struct gateway_backend *const *)a)->name, (*(struct gateway_backend *const *)b)->name);
+}
+
+static int by_certificate_name(const void *a, const void *b)
+{
+    return str_cmp((*(struct gateway_certificate *const *)a)->name, (*(struct gateway_certificate *const *)b)->name);
+}
+
+void gateway_plan_make(struct gateway_plan *p, const struct gateway_seen *seen)
+{
+    struct objects all = cache_all(seen->ingresses);
+    const struct object **ordered;
+
+    *p = (struct gateway_plan){ 0 };
+    ordered = arena_alloc_array(&p->arena, all.count + 1, sizeof(*ordered));
+    for (size_t i = 0; i < all.count; i++)
+        ordered[i] = all.items[i];
+    if (all.count)
+        qsort(ordered, all.count, sizeof(*ordered), by_age);
+    for (size_t i = 0; i < all.count; i++)
+        if (gateway_is_ours(seen, ordered[i])) {
+            add_ingress(p, seen, ordered[i]);
+            add_certificates(p, seen, ordered[i]);
+        }
+    if (p->backends_count)
+        qsort(p->backends, p->backends_count, sizeof(struct gateway_backend *), by_backend_name);
+    if (p->certificates_count)
+        qsort(p->certificates, p->certificates_count, sizeof(struct gateway_certificate *), by_certificate_name);
+}
+
+void gateway_plan_done(struct gateway_plan *p)
+{
+    for (size_t i = 0; i < p->backends_count; i++)
+        free(p->backends[i]->servers);
+    for (size_t i = 0; i < p->certificates_count; i++)
+        free(p->certificates[i]->hosts);
+    free(p->backends);
+    free(p->certificates);
+    free(p->exact);
+    free(p->prefix);
+    free(p->refused);
+    arena_done(&p->arena);
+    *p = (struct gateway_plan){ 0 };
+}

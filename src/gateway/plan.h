@@ -1,0 +1,58 @@
+/*
+ * What HAProxy should do, as a value: a pure function of what the watches show.
+ *
+ * Routes are keys of two maps (exact, prefix), backends are Services with the endpoints that serve now. Everything in it
+ * has been checked to consist of harmless characters, so that neither configuration nor commands can be injected into; what is
+ * not harmless is left out and named in `refused`.
+ */
+#ifndef GATEWAY_PLAN_H
+#define GATEWAY_PLAN_H
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "client/cache.h"
+
+struct gateway_server {
+    struct str name;    /* "10-244-1-5-8080" */
+    struct str address; /* "10.244.1.5:8080" */
+};
+
+struct gateway_backend {
+    struct str name; /* "be_NAMESPACE_SERVICE_PORT": '_' cannot stand in the parts */
+    struct gateway_server *servers;
+    size_t count, capacity;
+};
+
+struct gateway_route {
+    struct str key; /* host + path, see plan.c */
+    struct str backend;
+};
+
+struct gateway_certificate {
+    struct str name; /* file: "NAMESPACE_SECRET" */
+    struct str pem;  /* certificate chain and key */
+    struct str *hosts;
+    size_t count, capacity;
+};
+
+struct gateway_plan {
+    struct arena arena;
+    struct gateway_route *exact, *prefix;
+    size_t exact_count, exact_capacity, prefix_count, prefix_capacity;
+    struct gateway_backend **backends; /* ordered by name */
+    size_t backends_count, backends_capacity;
+    struct gateway_certificate **certificates;
+    size_t certificates_count, certificates_capacity;
+    struct str *refused; /* sentences for the log */
+    size_t refused_count, refused_capacity;
+};
+
+struct gateway_seen {
+    struct cache *ingresses, *classes, *services, *slices, *secrets;
+};
+
+void gateway_plan_make(struct gateway_plan *ret, const struct gateway_seen *seen);
+void gateway_plan_done(struct gateway_plan *p);
+bool gateway_is_ours(const struct gateway_seen *seen, const struct object *ingress);
+
+#endif
