@@ -137,12 +137,12 @@ void stream_wrote(struct stream *s, size_t n)
     }
 }
 
-/* False: no room, the stream is closing now. */
+/* False: no room, the stream is closing now. One piece of any size fits an empty queue: whoever owns it has the memory. */
 static bool has_room(struct stream *s, size_t n)
 {
     AUTO_ERROR struct error err = { 0 };
 
-    if (s->queue.bytes + n <= s->max_bytes)
+    if (s->queue.bytes + n <= s->max_bytes || s->queue.bytes < s->high_bytes)
         return true;
     fail(&err, ERR_TOO_LARGE, "more than %zu bytes wait to be written", s->max_bytes);
     stream_fail(s, &err);

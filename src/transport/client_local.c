@@ -188,6 +188,7 @@ static void do_cancel(struct http_call *call)
     struct local *l = call->local;
 
     l->call = NULL;
+    list_del(&call->link);
     chunk_queue_clear(&l->answer);
     if (l->x) {
         struct exchange *x = l->x;

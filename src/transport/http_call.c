@@ -129,6 +129,7 @@ static void let_go(struct http_call *call)
         client_forget_waiting(call);
     loop_timer_stop(&call->head_timer);
     loop_timer_stop(&call->total_timer);
+    list_del(&call->link);
     call->ops = NULL;
     call->connection = NULL;
     call->local = NULL;

@@ -105,6 +105,7 @@ static struct http_client *client_alloc(struct loop *loop)
     c->loop = loop;
     list_init(&c->connections);
     list_init(&c->waiting);
+    list_init(&c->open);
     c->assign_task = (struct loop_task){ .fn = run_assign, .arg = c };
     c->freed_task = (struct loop_task){ .fn = run_freed, .arg = c };
     c->options.calls_max = 4096;
@@ -186,6 +187,11 @@ void http_client_free(struct http_client *c)
             call->ops->cancel(call);
         call_failed(call, &closed);
     }
+    list_each (&c->open, struct http_call, link, call) {
+        list_del(&call->link);
+        call->ops->cancel(call);
+        call_failed(call, &closed);
+    }
     list_each (&c->connections, struct client_connection, link, cc)
         client_connection_close(cc, &closed);
     client_maybe_freed(c);
@@ -265,6 +271,7 @@ void client_assign(struct http_client *c)
 
         if (c->handler) {
             list_del(&call->link);
+            list_add_tail(&c->open, &call->link);
             call_local_start(call);
             continue;
         }

@@ -56,7 +56,7 @@ static void on_timer(void *arg)
     /* While something is answered there is no deadline, but what is queued must move. */
     if (c->waiting == WAIT_EXCHANGE && (!channel_queued_bytes(c->channel) || written != c->written_seen)) {
         c->written_seen = written;
-        connection_wait(c, WAIT_EXCHANGE);
+        connection_wait(c, c->exchanges_count || channel_queued_bytes(c->channel) ? WAIT_EXCHANGE : WAIT_REQUEST);
         return;
     }
     c->closing = true;

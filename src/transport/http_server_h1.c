@@ -28,7 +28,7 @@ static void exchange_over(struct connection *c)
     }
     c->message_ended = false;
     c->drained_bytes = 0;
-    connection_wait(c, WAIT_REQUEST);
+    connection_wait(c, channel_queued_bytes(c->channel) ? WAIT_EXCHANGE : WAIT_REQUEST);
     next_message(c);
 }
 
