@@ -18,18 +18,18 @@ struct api_call {
     enum api_verb verb;
     const struct kind *kind;
     struct str namespace_, name, subresource; /* empty where they do not apply */
-    const struct object *body; /* create, update, and objects like Binding or Eviction; may be NULL */
-    struct str patch; /* API_PATCH: the patch text */
+    const struct object *body;                /* create, update, and objects like Binding or Eviction; may be NULL */
+    struct str patch;                         /* API_PATCH: the patch text */
     enum api_patch patch_type;
     struct str field_manager; /* may be empty */
-    bool force; /* apply */
+    bool force;               /* apply */
     bool dry_run;
     struct str label_selector, field_selector; /* list, delete collection */
-    struct str uid_precondition; /* delete: fails with ERR_CONFLICT when another uid is there */
-    uint64_t revision_precondition; /* delete: resourceVersion; 0 = none */
-    const char *propagation; /* delete: "Background", "Foreground", "Orphan"; NULL = default */
-    int64_t grace_seconds; /* delete; -1 = default */
-    uint64_t epoch; /* the leader's term, compared by the store in the same transaction; 0 = none */
+    struct str uid_precondition;               /* delete: fails with ERR_CONFLICT when another uid is there */
+    uint64_t revision_precondition;            /* delete: resourceVersion; 0 = none */
+    const char *propagation;                   /* delete: "Background", "Foreground", "Orphan"; NULL = default */
+    int64_t grace_seconds;                     /* delete; -1 = default */
+    uint64_t epoch;     /* the leader's term, compared by the store in the same transaction; 0 = none */
     int64_t timeout_ms; /* 0 = 30 s */
 };
 

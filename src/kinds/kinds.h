@@ -22,9 +22,9 @@ struct kind;
 /* What a rule may ask about the call. */
 struct kind_context {
     struct arena *arena;
-    int64_t now_ms; /* wall clock */
+    int64_t now_ms;          /* wall clock */
     const char *subresource; /* "" for the object itself, else "status", "scale", "binding", ... */
-    bool create; /* else update or patch */
+    bool create;             /* else update or patch */
 };
 
 struct kind_column {
@@ -54,7 +54,7 @@ enum kind_verbs {
  * token) are handlers the server lists by (plural, subresource) in server/subresources.def. */
 struct kind_subresource {
     const char *name; /* "status" */
-    uint16_t verbs; /* enum kind_verbs */
+    uint16_t verbs;   /* enum kind_verbs */
     const char *group, *version,
         *kind; /* kind it reads and writes when different: autoscaling/v1 Scale; NULL = the object itself */
 };
@@ -69,18 +69,19 @@ struct kind {
     const char *group, *version, *kind, *list_kind; /* "" is the core group */
     const char *plural, *singular;
     const char *const *short_names; /* NULL-terminated or NULL */
-    const char *const *categories; /* NULL-terminated or NULL ("all") */
+    const char *const *categories;  /* NULL-terminated or NULL ("all") */
     bool namespaced;
     uint16_t verbs;
     bool has_generation; /* metadata.generation: 1 on create, +1 when anything but metadata and status changes */
-    const struct schema *schema; /* of the whole object */
+    const struct schema *schema;                 /* of the whole object */
     const struct kind_subresource *subresources; /* ends with a row whose name is NULL; may be NULL */
-    const struct kind_column *columns; /* ends with name NULL; NULL gives Name and Age */
+    const struct kind_column *columns;           /* ends with name NULL; NULL gives Name and Age */
     kind_row_fn *row;
     const struct kind_field_label *field_labels; /* ends with label NULL; may be NULL */
     int64_t ttl_ms; /* objects expire this long after their last write (Event: 1 h); 0 = never */
 
-    bool update_needs_revision; /* an update must say which resourceVersion it changes (AllowUnconditionalUpdate() is false) */
+    bool
+        update_needs_revision; /* an update must say which resourceVersion it changes (AllowUnconditionalUpdate() is false) */
     bool delete_returns_object; /* a delete that is done at once answers with the object instead of a Status */
     /* Graceful deletion: how many seconds the object may stay; `asked_s` is the client's wish, -1 for none. NULL: it goes at once. */
     int64_t (*delete_grace)(struct view object, int64_t asked_s);
@@ -111,8 +112,8 @@ extern const size_t kinds_count;
 void kinds_init(void); /* call once at start, before threads: sets the name table */
 const struct kind *kind_find(struct str group, struct str version, struct str kind); /* NULL when not served */
 const struct kind *kind_find_resource(struct str group, struct str version, struct str plural);
-const struct kind *kind_find_group_kind(struct str group, struct str kind); /* any version */
-size_t kind_index(const struct kind *k); /* position in kinds[] */
+const struct kind *kind_find_group_kind(struct str group, struct str kind);             /* any version */
+size_t kind_index(const struct kind *k);                                                /* position in kinds[] */
 const struct kind_subresource *kind_subresource(const struct kind *k, struct str name); /* NULL when there is none */
 
 /* Rules that every kind shares; called by the server around the kind's own. */
