@@ -166,7 +166,8 @@ int identity_join(const struct agent_config *config, const struct identity *pres
     if (!tls)
         goto done;
     if (!present)
-        secret_set(&token, str_of(config->token));
+        secret_set(&token, str_part(str_of(config->token), 0,
+                                    (size_t)(hash.p - config->token) - 1)); /* ID.SECRET: the hash is for us */
     const struct http_header headers[] = { { STR_INIT("content-type"), STR_INIT("application/json") } };
     struct http_client_options o = { .servers = servers,
                                      .servers_count = list_servers(config, present, servers, ARRAY_SIZE(servers)),
