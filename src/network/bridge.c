@@ -42,7 +42,7 @@ static uint32_t pod_mtu(struct network *n)
     return u.mtu - TUNNEL_BYTES;
 }
 
-static void put_settings(const struct network *n)
+void bridge_put_settings(const struct network *n)
 {
     static const char *const everywhere[][2] = {
         { "ipv4/ip_forward", "1" },
@@ -54,6 +54,8 @@ static void put_settings(const struct network *n)
         /* Pods reach each other through us on purpose: "go there directly" would be wrong advice. */
         { "ipv4/conf/all/send_redirects", "0" },
         { "ipv4/conf/" BRIDGE_NAME "/send_redirects", "0" },
+        /* Else br_netfilter (present where Docker is) translates while bridging, and sends to ports that do not hear each other. */
+        { "bridge/bridge-nf-call-iptables", "0" },
         { "ipv6/conf/" BRIDGE_NAME "/accept_ra", "0" },
         { "ipv6/conf/" BRIDGE_NAME "/disable_ipv6", "1" },
     };
@@ -93,7 +95,7 @@ static int find_or_make(struct network *n, struct error *err)
 int bridge_put(struct network *n, struct error *err)
 {
     if (!n->config.pods) {
-        put_settings(n);
+        bridge_put_settings(n);
         return 0;
     }
     /* The bridge's MAC follows the gateway's address, which pods know by heart: without a range there is no bridge yet. */
@@ -101,7 +103,7 @@ int bridge_put(struct network *n, struct error *err)
         return 0;
     if (find_or_make(n, err) < 0)
         return -1;
-    put_settings(n);
+    bridge_put_settings(n);
     if (n->dns_ip && link_put_address(&n->rtnl, n->bridge, n->dns_ip, 32, err) < 0)
         return -1;
     return link_put_address(&n->rtnl, n->bridge, pods_gateway(n->pods), pods_range(n->pods)->length, err);

@@ -133,7 +133,7 @@ static void add_sticky_rules(struct nft_batch *b, const char *chain, enum fronte
     x_map(r, kinds_of_frontends[kind].map, R(0), R(8)); /* R(9) list */
     x_payload(r, NFT_PAYLOAD_NETWORK_HEADER, 12, 4, R(10));
     /* An old memory does not change its value when it is updated: away with it. */
-    x_dynset(r, NFT_DYNSET_OP_DELETE, "affinity", R(9), 0, 0);
+    x_dynset(r, NFT_DYNSET_OP_DELETE, "affinity", R(9), R(5), 0);
     x_dynset(r, NFT_DYNSET_OP_ADD, "affinity", R(9), R(5), timeout_ms);
     mark(r);
     x_dnat(r, R(6), R(7));

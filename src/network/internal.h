@@ -7,12 +7,13 @@
 #include "network/network.h"
 #include "network/pods.h"
 
-#define BRIDGE_NAME  "klein0"
-#define TUNNEL_NAME  "klein.vx"
-#define TUNNEL_VNI   1
-#define TUNNEL_PORT  8472
-#define TUNNEL_BYTES 50 /* outer Ethernet, IPv4, UDP and VXLAN headers */
-#define MTU_DEFAULT  1500
+#define BRIDGE_NAME    "klein0"
+#define TUNNEL_NAME    "klein.vx"
+#define TUNNEL_VNI     1
+#define TUNNEL_PORT    8472
+#define TUNNEL_ADDRESS 0xa9fe6b6bu /* 169.254.107.107 on every node: only to have one */
+#define TUNNEL_BYTES   50          /* outer Ethernet, IPv4, UDP and VXLAN headers */
+#define MTU_DEFAULT    1500
 
 struct firewall;
 struct dns_server;
@@ -52,6 +53,7 @@ struct network {
 
 /* --- bridge.c -------------------------------------------------------------------------------------------------------- */
 int bridge_put(struct network *n, struct error *err); /* klein0 with the DNS address, and the gateway's once known */
+void bridge_put_settings(const struct network *n);    /* kernel settings; cheap when they are right */
 void bridge_remove(struct network *n);
 
 /* --- routes.c: ways to other nodes ------------------------------------------------------------------------------------ */

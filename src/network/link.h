@@ -69,7 +69,7 @@ struct route {
     uint32_t source;  /* preferred source, 0: the kernel's choice */
     int index;
     uint8_t protocol; /* 0: klein's */
-    bool onlink; /* take the gateway as reachable on this link whatever the other routes say */
+    bool onlink;      /* take the gateway as reachable on this link whatever the other routes say */
 };
 int route_put(struct netlink *nl, const struct route *r, struct error *err); /* replaces klein's route to there */
 int route_delete(struct netlink *nl, const struct route *r, struct error *err);

@@ -75,6 +75,8 @@ static struct nlmsghdr *start_address(struct netlink *nl, uint16_t type, uint16_
 
     if ((ntohl(ip) >> 24) == 127)
         a.ifa_scope = RT_SCOPE_HOST;
+    if ((ntohl(ip) >> 16) == 0xa9fe)
+        a.ifa_scope = RT_SCOPE_LINK; /* never a source towards others */
     h = netlink_start(nl, type, flags, &a, sizeof(a));
     mnl_attr_put_u32(h, IFA_LOCAL, ip);
     mnl_attr_put_u32(h, IFA_ADDRESS, ip);

@@ -215,6 +215,7 @@ static void check(void *arg)
         if (bridge_put(n, &err) < 0)
             log_error("bridge not made", KV_ERR(&err));
     }
+    bridge_put_settings(n);
     n->nodes_changed = true;
     want_apply(n);
 }

@@ -109,7 +109,8 @@ static int tunnel_put(struct routes *r, struct error *err)
     if (!link.up && link_set_up(&n->rtnl, link.index, err) < 0)
         return -1;
     r->tunnel = link.index;
-    return 0;
+    /* Reverse path filtering, even loose, drops all asymmetric traffic of a link without any address (fib_validate_source). */
+    return link_put_address(&n->rtnl, link.index, htonl(TUNNEL_ADDRESS), 32, err);
 }
 
 static int plan_one(struct routes *r, struct remote *remote, struct error *err)
@@ -129,7 +130,7 @@ static int plan_one(struct routes *r, struct remote *remote, struct error *err)
     remote->tunnelled = true;
     remote->route.index = r->tunnel;
     remote->route.onlink = true;
-    remote->route.source = n->node_ip; /* klein.vx has no address of its own */
+    remote->route.source = n->node_ip; /* klein.vx has no address others know */
     return 0;
 }
 

@@ -92,7 +92,8 @@ static uint32_t sort_unique(struct service_target *t, uint32_t count)
 {
     uint32_t kept = 0;
 
-    qsort(t, count, sizeof(*t), target_cmp);
+    if (count)
+        qsort(t, count, sizeof(*t), target_cmp);
     for (uint32_t i = 0; i < count; i++)
         if (!kept || target_cmp(&t[kept - 1], &t[i]) != 0)
             t[kept++] = t[i];
