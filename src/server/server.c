@@ -206,6 +206,8 @@ void server_stop(struct server *s, server_done_fn *stopped, void *arg)
     s->ready = false;
     s->stop_started_ms = env_monotonic_ms(s->env);
     loop_timer_init(&s->stop_timer, s->loop, on_stop_timer, s);
+    /* First a clean end for every watch: the transport would break them off. */
+    cancel_waiting(s);
     if (s->http)
         http_server_shutdown(s->http, STOP_AFTER_MS, on_http_down, s);
     loop_timer_start(&s->stop_timer, 0);
