@@ -134,7 +134,7 @@ enum phase_result impersonate_phase(struct request *r)
     }
     authn_groups_add(&w.groups, &r->arena,
                      str_is(w.user, "system:anonymous") ? STR("system:unauthenticated") : STR("system:authenticated"));
-    log_info("acting as somebody else", KV_STR("user", r->identity.user), KV_STR("as", w.user));
+    log_debug("acting as somebody else", KV_STR("user", r->identity.user), KV_STR("as", w.user));
     r->impersonator = r->identity;
     r->identity = (struct identity){ .user = w.user,
                                      .uid = w.uid,

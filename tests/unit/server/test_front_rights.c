@@ -49,6 +49,9 @@ TEST("a node reads the secrets and config maps its pods use, and no others")
     ASSERT_INT(front_call(&f, node_a,
                           (struct api_call){ .verb = API_LIST, .kind = &kind_secret, .namespace_ = STR("default") }),
                -1);
+    ASSERT_OK(front_create(&f, f.admin, "default",
+                           "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"kube-root-ca.crt\"}}"),
+              &f.err);
     ASSERT_OK(front_get(&f, node_a, &kind_configmap, "default", "kube-root-ca.crt"), &f.err);
     stop();
 }
@@ -245,5 +248,80 @@ TEST("an access review tells what would be allowed")
               &f.err);
     ASSERT_STR(front_result(&f, "status.userInfo.username"), "bob");
     bob->ops->free(bob);
+    front_stop(&f);
+}
+
+/* --- klein's own parts --------------------------------------------------------------------------------------------- */
+
+struct right {
+    const char *verb, *group, *resource, *sub, *namespace_;
+};
+
+static bool has_right(const char *user, const struct right *w)
+{
+    AUTO_ARENA struct arena a = { 0 };
+    struct str group = STR("system:authenticated");
+    struct identity who = { .user = str_of(user), .groups = &group, .groups_count = 1 };
+    return authz_allows(f.server, &a,
+                        &(struct authz_attributes){ .identity = &who,
+                                                    .is_resource = true,
+                                                    .verb = str_of(w->verb),
+                                                    .group = str_of(w->group),
+                                                    .resource = str_of(w->resource),
+                                                    .subresource = str_of(w->sub),
+                                                    .namespace_ = str_of(w->namespace_),
+                                                    .name = STR("x") },
+                        NULL);
+}
+
+TEST("controllers and scheduler have the rights they use, and not those of each other")
+{
+    static const struct right controllers[] = {
+        { "watch", "", "pods", "", "" },
+        { "create", "", "pods", "", "a" },
+        { "delete", "", "pods", "", "a" },
+        { "patch", "", "pods", "status", "a" },
+        { "patch", "", "nodes", "", "" },
+        { "patch", "", "nodes", "status", "" },
+        { "update", "", "nodes", "", "" },
+        { "update", "apps", "deployments", "status", "a" },
+        { "create", "apps", "replicasets", "", "a" },
+        { "patch", "apps", "replicasets", "status", "a" },
+        { "create", "discovery.k8s.io", "endpointslices", "", "a" },
+        { "update", "", "endpoints", "", "a" },
+        { "create", "", "serviceaccounts", "", "a" },
+        { "update", "", "configmaps", "", "a" },
+        { "update", "", "namespaces", "finalize", "" },
+        { "deletecollection", "", "secrets", "", "a" },
+        { "delete", "networking.k8s.io", "ingresses", "", "a" },
+        { "patch", "policy", "poddisruptionbudgets", "status", "a" },
+        { "create", "", "events", "", "a" },
+        { "patch", "events.k8s.io", "events", "", "a" },
+        { "create", "coordination.k8s.io", "leases", "", "kube-system" },
+        { "patch", "coordination.k8s.io", "leases", "", "kube-system" },
+    };
+    static const struct right scheduler[] = {
+        { "watch", "", "pods", "", "" },        { "create", "", "pods", "binding", "a" },
+        { "patch", "", "pods", "status", "a" }, { "watch", "", "nodes", "", "" },
+        { "create", "", "events", "", "a" },    { "update", "coordination.k8s.io", "leases", "", "kube-system" },
+    };
+    static const struct right nobodys[] = { { "create", "", "pods", "exec", "a" },
+                                            { "create", "rbac.authorization.k8s.io", "clusterroles", "", "" },
+                                            { "impersonate", "", "users", "", "" } };
+    front_start(&f, NULL);
+    for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
+        if (!has_right("system:kube-controller-manager", &controllers[i]))
+            FAIL("controllers may not %s %s", controllers[i].verb, controllers[i].resource);
+    for (size_t i = 0; i < ARRAY_SIZE(scheduler); i++)
+        if (!has_right("system:kube-scheduler", &scheduler[i]))
+            FAIL("the scheduler may not %s %s", scheduler[i].verb, scheduler[i].resource);
+    for (size_t i = 0; i < ARRAY_SIZE(nobodys); i++) {
+        ASSERT(!has_right("system:kube-controller-manager", &nobodys[i]));
+        ASSERT(!has_right("system:kube-scheduler", &nobodys[i]));
+    }
+    ASSERT(!has_right("system:kube-scheduler", &controllers[1]));
+    ASSERT(!has_right("system:kube-controller-manager", &scheduler[1]));
+    ASSERT(has_right("system:klein-gateway", &(struct right){ "list", "", "secrets", "", "" }));
+    ASSERT(!has_right("system:klein-gateway", &(struct right){ "update", "", "secrets", "", "a" }));
     front_stop(&f);
 }
