@@ -5,18 +5,13 @@
 #include <stdio.h>
 
 static const struct subcommand *const commands[] = {
-    &command_up,
-    &command_down,
-    &command_status,
-    &command_token,
-    &command_init,
-    &command_server,
-    NULL,
+    &command_up, &command_down, &command_status, &command_token, &command_init, &command_server, &command_agent, NULL,
 };
 
 static int help(FILE *to)
 {
-    fprintf(to, "klein %s: runs services across zones and keeps them up.\n\nusage: klein COMMAND [OPTIONS]\n\n", KLEIN_VERSION);
+    fprintf(to, "klein %s: runs services across zones and keeps them up.\n\nusage: klein COMMAND [OPTIONS]\n\n",
+            KLEIN_VERSION);
     for (const struct subcommand *const *c = commands; *c; c++)
         if ((*c)->summary)
             fprintf(to, "  %-10s %s\n", (*c)->name, (*c)->summary);
