@@ -105,7 +105,6 @@ static void on_ping_timer(void *arg)
 {
     struct client_connection *cc = arg;
     int64_t interval_ms = cc->client->options.ping_interval_ms;
-    AUTO_ERROR struct error err = { 0 };
 
     if (cc->closing || cc->protocol != CLIENT_HTTP2)
         return;

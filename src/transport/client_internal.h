@@ -73,7 +73,7 @@ struct http_client {
     struct server_address *servers;
     size_t servers_count, server_now;
     struct list connections, waiting;
-    struct list open;               /* calls in process */
+    struct list open; /* calls in process */
     size_t calls_count, connections_count;
     http_handler *handler; /* in process */
     void *handler_arg;

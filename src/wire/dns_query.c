@@ -124,6 +124,7 @@ int dns_parse_query(struct str packet, struct dns_query *ret)
     if (u16(p + 4) != 1 || u16(p + 6) != 0 || !dns_read_name(p, packet.n, HEADER_SIZE, ret->name, &name_n, &end) ||
         end + 4 > packet.n || end + 4 - HEADER_SIZE > sizeof(ret->question)) {
         ret->malformed = true;
+        ret->name[0] = 0; /* half a name may stand there */
         return 0;
     }
     ret->name_length = (uint8_t)name_n;
