@@ -3,7 +3,9 @@
 
 #include "controllers/controllers.h"
 #include "scheduler/scheduler.h"
+#include "server/ca.h"
 #include "server/nodes.h"
+#include "server/seams.h"
 
 #include <stdlib.h>
 
@@ -15,6 +17,7 @@ struct control {
     struct nodes_watch *nodes_watch;
     struct controllers *controllers;
     struct scheduler *scheduler;
+    char *ca_pem;
 };
 
 static struct control control;
@@ -55,11 +58,14 @@ static int started(struct server *s, void *arg, struct error *err)
     c->scheduler_api = api_as(s, "system:kube-scheduler");
     c->controllers_cluster = cluster_new(server_loop(s), c->controllers_api);
     c->scheduler_cluster = cluster_new(server_loop(s), c->scheduler_api);
+    c->ca_pem = str_dup(ca_certificate_pem(server_ca(s)));
     facts_init(&c->facts);
     facts_set_settled(&c->facts, nodes_settled(server_nodes(s)), env_monotonic_ms(server_env(s)));
-    c->controllers = controllers_start(
-        c->controllers_cluster, server_env(s), controllers_list,
-        &(struct controller_config){ .cluster_domain = "cluster.local", .pod_cidr = config->pod_cidr }, &c->facts);
+    c->controllers = controllers_start(c->controllers_cluster, server_env(s), controllers_list,
+                                       &(struct controller_config){ .cluster_domain = "cluster.local",
+                                                                    .pod_cidr = config->pod_cidr,
+                                                                    .service_account_ca_pem = c->ca_pem },
+                                       &c->facts);
     c->nodes_watch = nodes_on_change(server_nodes(s), on_node, c);
     c->scheduler = scheduler_start(c->scheduler_cluster, server_env(s));
     return 0;
@@ -79,6 +85,7 @@ static void stopping(struct server *s, void *arg)
     c->scheduler_api->ops->free(c->scheduler_api);
     c->controllers_api->ops->free(c->controllers_api);
     facts_done(&c->facts);
+    free(c->ca_pem);
 }
 
 struct server_hooks control_hooks(const struct control_config *config)

@@ -77,9 +77,9 @@ static int run(const struct args *a, struct error *err)
         return -1;
     if (found) {
         for (int i = 0; i < c.nodes_count; i++)
-            if (process_kill(c.nodes[i].pid, c.nodes[i].start_time, 10 * SECOND_MS, err) < 0)
+            if (kill_and_wait(c.nodes[i].pid, c.nodes[i].start_time, 10 * SECOND_MS, err) < 0)
                 return -1;
-        if (process_kill(c.edge.pid, c.edge.start_time, 10 * SECOND_MS, err) < 0)
+        if (kill_and_wait(c.edge.pid, c.edge.start_time, 10 * SECOND_MS, err) < 0)
             return -1;
         links_remove_host(&c);
     }

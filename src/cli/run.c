@@ -124,7 +124,7 @@ uint64_t process_start_time(pid_t pid)
     return str_to_u64(part, &start) ? start : 0;
 }
 
-int process_kill(pid_t pid, uint64_t start_time, int64_t limit_ms, struct error *err)
+int kill_and_wait(pid_t pid, uint64_t start_time, int64_t limit_ms, struct error *err)
 {
     if (!start_time || process_start_time(pid) != start_time)
         return 0;

@@ -16,7 +16,7 @@ int run_command(const char *const *argv, int netns_fd, struct str input, struct 
 /* /proc facts about a process: start time in clock ticks (0 = not running). Tells a reused pid from the one meant. */
 uint64_t process_start_time(pid_t pid);
 /* Kill the process and wait until it is gone, at most limit_ms. A pid that was reused is left alone. */
-int process_kill(pid_t pid, uint64_t start_time, int64_t limit_ms, struct error *err);
+int kill_and_wait(pid_t pid, uint64_t start_time, int64_t limit_ms, struct error *err);
 /* First child of `parent` whose command line has `word` as an argument; 0 when there is none. */
 pid_t process_child_with(pid_t parent, const char *word);
 

@@ -259,7 +259,7 @@ static int bring_up(struct cluster_record *c, const struct machine_settings *set
     if (!machine_is_alive(&c->edge)) {
         /* Nodes are cabled to the edge's bridges: without it they are cut off for good and start again. */
         for (int i = 0; i < c->nodes_count; i++)
-            if (process_kill(c->nodes[i].pid, c->nodes[i].start_time, 5000, err) < 0)
+            if (kill_and_wait(c->nodes[i].pid, c->nodes[i].start_time, 5000, err) < 0)
                 return -1;
         progress("starting the API server, gateway and registry");
         if (start_edge(c, settings, err) < 0)
