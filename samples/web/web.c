@@ -10,7 +10,6 @@
  * Graceful stop: on SIGTERM it goes on serving, but every answer closes its connection; it ends when no connection is left,
  * after DRAIN_MS at the latest. So nobody who was promised a connection loses a request. One thread, no allocation.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
