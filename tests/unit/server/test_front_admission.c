@@ -245,3 +245,52 @@ TEST("a node port outside the range is refused, and one for TCP and UDP of the s
     ASSERT_STR(front_result(&f, "spec.ports.1.nodePort"), tcp);
     front_stop(&f);
 }
+
+/* --- Pod Security ---------------------------------------------------------------------------------------------------- */
+
+#define SECURE                                                                                                         \
+    "\"securityContext\":{\"allowPrivilegeEscalation\":false,\"runAsNonRoot\":true,\"capabilities\":{\"drop\":["       \
+    "\"ALL\"]},"                                                                                                       \
+    "\"seccompProfile\":{\"type\":\"RuntimeDefault\"}}"
+
+static int make_pod(const char *name, const char *container, const char *spec)
+{
+    AUTO_FREE char *json =
+        xasprintf("{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"%s\"},\"spec\":{%s\"containers\":[{"
+                  "\"name\":\"c\",\"image\":\"i\"%s}]}}",
+                  name, spec, container);
+    return front_create(&f, f.admin, "default", json);
+}
+
+TEST("a namespace with a Pod Security level refuses pods that break it, in upstream's words")
+{
+    start();
+    ASSERT_OK(make_pod("free", ",\"securityContext\":{\"privileged\":true}", ""), &f.err);
+    ASSERT_OK(front_patch(&f, f.admin, &kind_namespace, "", "default", "",
+                          "{\"metadata\":{\"labels\":{\"pod-security.kubernetes.io/enforce\":\"baseline\"}}}"),
+              &f.err);
+    ASSERT_FAILS(make_pod("a", ",\"securityContext\":{\"privileged\":true}", "\"hostNetwork\":true,"), &f.err,
+                 ERR_FORBIDDEN,
+                 "pods \"a\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces "
+                 "(hostNetwork=true), privileged "
+                 "(container \"c\" must not set securityContext.privileged=true)");
+    ASSERT_FAILS(make_pod("a", ",\"securityContext\":{\"capabilities\":{\"add\":[\"NET_ADMIN\"]}}", ""), &f.err,
+                 ERR_FORBIDDEN, "capabilities");
+    ASSERT_FAILS(make_pod("a", "", "\"volumes\":[{\"name\":\"v\",\"hostPath\":{\"path\":\"/\"}}],"), &f.err,
+                 ERR_FORBIDDEN, "hostPath volumes (volume \"v\")");
+    ASSERT_OK(make_pod("a", "", ""), &f.err);
+    ASSERT_OK(front_patch(&f, f.admin, &kind_namespace, "", "default", "",
+                          "{\"metadata\":{\"labels\":{\"pod-security.kubernetes.io/enforce\":\"restricted\"}}}"),
+              &f.err);
+    ASSERT_FAILS(
+        make_pod("b", "", ""), &f.err, ERR_FORBIDDEN,
+        "allowPrivilegeEscalation != false (container \"c\" must set securityContext.allowPrivilegeEscalation=false)");
+    ASSERT_OK(make_pod("b", "," SECURE, ""), &f.err);
+    ASSERT_OK(front_patch(&f, f.admin, &kind_pod, "default", "free", "", "{\"metadata\":{\"labels\":{\"x\":\"y\"}}}"),
+              &f.err);
+    ASSERT_FAILS(front_patch(&f, f.admin, &kind_pod, "default", "b", "ephemeralcontainers",
+                             "{\"spec\":{\"ephemeralContainers\":[{\"name\":\"e\",\"image\":\"i\",\"securityContext\":{"
+                             "\"privileged\":true}}]}}"),
+                 &f.err, ERR_FORBIDDEN, "\"e\"");
+    front_stop(&f);
+}
