@@ -151,23 +151,24 @@ static bool is_reset(const struct value *object)
 void managed_update(struct arena *a, const struct managed_call *call, const struct value *live,
                     struct value *new_object)
 {
+    AUTO_ARENA struct arena scratch = { 0 };
     struct managed_work w;
     struct managers m, sent;
     bool create = !live || value_to_str(value_get_str(value_get_str(live, STR("metadata")), STR("uid"))).n == 0;
     bool reset = call->subresource.n == 0 && is_reset(new_object);
 
-    managed_begin(a, call, &w);
+    managed_begin(&scratch, call, &w);
     if (value_type(live) != VALUE_OBJECT)
-        live = schema_zero(a, call->schema);
-    if (reset || managers_decode(a, live, &m, NULL) < 0)
-        m = (struct managers){ .arena = a };
-    if (call->subresource.n == 0 && !reset && managers_decode(a, new_object, &sent, NULL) == 0 && sent.count)
+        live = schema_zero(&scratch, call->schema);
+    if (reset || managers_decode(&scratch, live, &m, NULL) < 0)
+        m = (struct managers){ .arena = &scratch };
+    if (call->subresource.n == 0 && !reset && managers_decode(&scratch, new_object, &sent, NULL) == 0 && sent.count)
         m = sent;
     managed_strip(new_object);
     /* An object nobody owned anything of stays so: upstream's skipNonAppliedManager. */
     if (create || m.count)
-        managed_record_update(&w, &m, call->manager, managed_without(a, live), new_object, true);
-    managers_encode(&m, new_object);
+        managed_record_update(&w, &m, call->manager, managed_without(&scratch, live), new_object, true);
+    managers_encode(&m, a, new_object);
 }
 
 void managed_strip(struct value *object)
@@ -182,11 +183,12 @@ bool managed_keep_times(struct arena *a, const struct value *live, struct value 
 {
     struct value *metadata = value_get_str(new_object, STR("metadata"));
     struct value *entries = value_get_str(value_get_str(live, STR("metadata")), STR("managedFields"));
+    AUTO_ARENA struct arena scratch = { 0 };
     struct managers old, new;
 
     /* The trees first: most writes change something, and finding that is cheap. */
-    if (!metadata || !value_equal(managed_without(a, live), managed_without(a, new_object)) ||
-        managers_decode(a, live, &old, NULL) < 0 || managers_decode(a, new_object, &new, NULL) < 0 ||
+    if (!metadata || !value_equal(managed_without(&scratch, live), managed_without(&scratch, new_object)) ||
+        managers_decode(&scratch, live, &old, NULL) < 0 || managers_decode(&scratch, new_object, &new, NULL) < 0 ||
         !managers_equal(&old, &new))
         return false;
     value_put_str(a, metadata, STR("managedFields"), entries ? value_copy(a, entries) : NULL);

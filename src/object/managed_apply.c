@@ -46,13 +46,13 @@ static int check_config(const struct managed_work *w, const struct value *config
  * manager's own. Upstream: Updater.prune, addBackOwnedItems, addBackDanglingItems.
  */
 static struct value *prune(struct managed_work *w, struct managers *m, struct value *merged,
-                           const struct managed_set *last)
+                           const struct managed_set *last, const struct managed_set *now)
 {
     struct arena *a = w->arena;
     const struct schema *s = w->call->schema;
 
-    if (set_empty(last))
-        return merged;
+    if (set_contains(now, last))
+        return merged; /* all of it is applied again, as nearly always */
     struct managed_set last_named = managed_named(a, s, last), owned = { 0 };
     struct value *pruned = managed_remove(a, s, merged, &last_named);
 
@@ -183,7 +183,8 @@ static struct managed_set allowed_by_annotation(struct managed_work *w, const st
 }
 
 /* Keep kubectl's annotation in step while it is there, so that client-side apply still works. Upstream: lastappliedupdater.go. */
-static void update_annotation(struct managed_work *w, const struct value *config, struct value *object)
+static void update_annotation(struct managed_work *w, struct arena *to, const struct value *config,
+                              struct value *object)
 {
     AUTO_BUF struct buf text = BUF_MAX(ANNOTATIONS_MAX);
     struct value *annotations = value_get_str(value_get_str(object, STR("metadata")), STR("annotations")), *copy,
@@ -200,8 +201,7 @@ static void update_annotation(struct managed_work *w, const struct value *config
     if (text.full)
         value_del_str(annotations, STR(LAST_APPLIED));
     else
-        value_put_str(w->arena, annotations, STR(LAST_APPLIED),
-                      value_str(w->arena, arena_str(w->arena, buf_str(&text))));
+        value_put_str(to, annotations, STR(LAST_APPLIED), value_str(to, arena_str(to, buf_str(&text))));
 }
 
 /* The new object out of live and config, and the new owners. `m` changes. NULL on failure. */
@@ -225,7 +225,7 @@ static struct value *apply_config(struct managed_work *w, struct managers *m, co
     struct value *object = managed_merge(a, call->schema, live, config, err);
     if (!object)
         return NULL;
-    object = prune(w, m, object, &last);
+    object = prune(w, m, object, &last, &self->set);
     struct managed_diff diff = managed_diff_for(w, live, object);
     struct conflicts conflicts = find_conflicts(w, m, self, &diff, &allowed);
     if (conflicts.count && !force)
@@ -239,21 +239,24 @@ int managed_apply(struct arena *a, const struct managed_call *call, const struct
                   bool force, struct value **ret_object, bool *ret_changed, struct error *err)
 {
     static const struct schema_options convert = { .style = SCHEMA_CONVERT };
+    AUTO_ARENA struct arena scratch = { 0 };
     struct managed_work w;
     struct managers m, before;
 
-    managed_begin(a, call, &w);
+    managed_begin(&scratch, call, &w);
     if (check_config(&w, config, err) < 0)
         return -1;
     if (value_type(live) != VALUE_OBJECT || live->members_count == 0)
-        live = schema_zero(a, call->schema);
-    if (managers_decode(a, live, &m, NULL) < 0)
-        m = (struct managers){ .arena = a };
-    if (managers_decode(a, live, &before, NULL) < 0)
-        before = (struct managers){ .arena = a };
-    live = managed_without(a, live);
+        live = schema_zero(&scratch, call->schema);
+    if (managers_decode(&scratch, live, &m, NULL) < 0)
+        m = (struct managers){ .arena = &scratch };
+    before = m; /* sets are never changed, so the list of managers is all there is to copy */
+    before.items = arena_alloc_array(&scratch, MAX(m.count, 1), sizeof(*m.items));
+    if (m.count)
+        memcpy(before.items, m.items, m.count * sizeof(*m.items));
+    live = managed_without(&scratch, live);
     if (m.count == 0) /* what was there before anybody applied has an owner too */
-        managed_record_update(&w, &m, STR("before-first-apply"), schema_zero(a, call->schema), live, false);
+        managed_record_update(&w, &m, STR("before-first-apply"), schema_zero(&scratch, call->schema), live, false);
 
     struct value *object = apply_config(&w, &m, live, config, force, err);
     if (!object)
@@ -265,15 +268,15 @@ int managed_apply(struct arena *a, const struct managed_call *call, const struct
         return fail(err, ERR_INTERNAL,
                     "failed to convert new object (%.*s) to proper version: unable to convert unstructured object to "
                     "%s/%s, Kind=%s: %s",
-                    STR_ARG(describe(a, call->schema, config)), call->schema->group, call->schema->version,
+                    STR_ARG(describe(&scratch, call->schema, config)), call->schema->group, call->schema->version,
                     call->schema->kind, error_text(&error));
-    update_annotation(&w, config, object);
+    update_annotation(&w, a, config, object);
     managers_drop_empty(&m);
     changed = changed || !managers_equal(&m, &before);
     struct manager *self = managers_find(&m, call->manager, call->subresource, w.api_version, true);
     if (self && changed)
         self->time = w.now;
-    managers_encode(&m, object);
+    managers_encode(&m, a, object);
     *ret_object = object;
     if (ret_changed)
         *ret_changed = changed;

@@ -8,6 +8,7 @@ static void collect_list(struct arena *a, const struct managed_type *t, const st
     struct managed_items items = managed_items(a, t, v);
     struct managed_type item = managed_item(t);
 
+    set_reserve(a, ret, items.count);
     for (uint32_t i = 0, same; i < items.count; i += same) {
         struct managed_node node = { .element = items.sorted[i].element };
 
@@ -22,6 +23,7 @@ static void collect_list(struct arena *a, const struct managed_type *t, const st
 
 static void collect_map(struct arena *a, const struct managed_type *t, const struct value *v, struct managed_set *ret)
 {
+    set_reserve(a, ret, v->members_count);
     for (uint32_t i = 0; i < v->members_count; i++) {
         const struct member *m = &v->members[i];
         struct managed_node node = { .element = element_field(m->name) };
@@ -68,12 +70,16 @@ struct change_node {
 static void compare(struct arena *a, const struct managed_type *t, const struct value *lhs, const struct value *rhs,
                     struct change_node *ret);
 
+/* `e` may die after this: what is kept of it is copied. */
 static void add_child(struct arena *a, struct change_node *to, const struct element *e, const struct change_node *child)
 {
     for (int i = 0; i < CHANGES; i++) {
         struct managed_node node = { *e, child->member[i], child->children[i] };
-        if (node.member || node.children.count)
-            set_append(a, &to->children[i], &node);
+        if (!node.member && node.children.count == 0)
+            continue;
+        if (e->type == ELEMENT_KEY)
+            node.element.value = value_copy(a, e->value);
+        set_append(a, &to->children[i], &node);
     }
 }
 
@@ -148,7 +154,7 @@ static void compare_items(struct arena *a, const struct managed_type *item, cons
 static void compare_lists(struct arena *a, const struct managed_type *t, const struct value *lhs,
                           const struct value *rhs, struct change_node *ret)
 {
-    struct managed_items left = managed_items(a, t, lhs), right = managed_items(a, t, rhs);
+    AUTO_ITEMS struct managed_items left = managed_items(NULL, t, lhs), right = managed_items(NULL, t, rhs);
     struct managed_type item = managed_item(t);
 
     for (uint32_t i = 0, j = 0; i < left.count || j < right.count;) {

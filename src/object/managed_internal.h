@@ -6,7 +6,7 @@
 #include "object/managed_type.h"
 
 struct managed_work {
-    struct arena *arena;
+    struct arena *arena; /* freed when the call ends: sets are many times larger than what is kept of them */
     const struct managed_call *call;
     struct str api_version; /* "v1", "apps/v1" */
     struct str now;

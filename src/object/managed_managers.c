@@ -105,7 +105,7 @@ static struct value *encode_entry(struct arena *a, const struct manager *m)
     return entry;
 }
 
-void managers_encode(const struct managers *m, struct value *object)
+void managers_encode(const struct managers *m, struct arena *to, struct value *object)
 {
     const struct manager **sorted = arena_alloc_array(m->arena, MAX(m->count, 1), sizeof(*sorted));
     struct value *metadata = value_get_str(object, STR("metadata")), *entries = value_array(m->arena);
@@ -119,7 +119,7 @@ void managers_encode(const struct managers *m, struct value *object)
     qsort(sorted, count, sizeof(*sorted), manager_compare);
     for (size_t i = 0; i < count; i++)
         value_append(m->arena, entries, encode_entry(m->arena, sorted[i]));
-    value_put_str(m->arena, metadata, STR("managedFields"), count ? entries : NULL);
+    value_put_str(to, metadata, STR("managedFields"), count ? value_copy_all(to, entries) : NULL);
 }
 
 void managers_drop_empty(struct managers *m)

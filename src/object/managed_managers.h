@@ -22,8 +22,11 @@ struct managers {
 
 /* Fails when an entry is none upstream would accept. */
 int managers_decode(struct arena *a, const struct value *object, struct managers *ret, struct error *err);
-/* As upstream orders them; removes the field when nobody owns anything. Empty managers are left out. */
-void managers_encode(const struct managers *m, struct value *object);
+/*
+ * As upstream orders them; removes the field when nobody owns anything. Empty managers are left out. What is put into the object lives
+ * in `to`.
+ */
+void managers_encode(const struct managers *m, struct arena *to, struct value *object);
 /* An applier is known by name and subresource, an updater also by its version. */
 struct manager *managers_find(struct managers *m, struct str name, struct str subresource, struct str api_version,
                               bool applied);

@@ -74,14 +74,14 @@ static int check_unique(struct merging *m, const struct managed_items *items)
 static struct value *merge_lists(struct merging *m, const struct managed_type *t, const struct value *lhs,
                                  const struct value *rhs)
 {
-    struct managed_items left = managed_items(m->arena, t, lhs), right = managed_items(m->arena, t, rhs);
+    AUTO_ITEMS struct managed_items left = managed_items(NULL, t, lhs), right = managed_items(NULL, t, rhs);
     struct managed_type item = managed_item(t);
     struct value *out = value_array(m->arena), *merged;
     const struct managed_item_at *l, *r;
 
     if (check_unique(m, &right) < 0)
         return NULL;
-    bool *taken = arena_alloc_array(m->arena, MAX(right.count, 1), sizeof(*taken));
+    bool *taken = arena_alloc_array(&right.own, MAX(right.count, 1), sizeof(*taken));
     uint32_t shared = next_shared(&left, &right, 0);
 
     for (uint32_t i = 0, j = 0; i < left.count || j < right.count;) {
@@ -172,12 +172,14 @@ static struct value *take_out_list(struct arena *a, const struct managed_type *t
 {
     struct managed_type type = managed_item(t);
     struct value *out = value_array(a);
+    AUTO_ARENA struct arena scratch = { 0 };
 
     for (uint32_t i = 0; i < v->items_count; i++) {
         struct value *item = v->items[i];
         struct element e;
 
-        managed_element(a, t, item, i, &e, NULL);
+        arena_reset(&scratch);
+        managed_element(&scratch, t, item, i, &e, NULL);
         const struct managed_node *node = set_find(set, &e);
         if (node && node->member)
             continue;
@@ -211,6 +213,7 @@ static struct managed_set name_members(struct arena *a, const struct managed_typ
 {
     struct managed_set named = { 0 };
 
+    set_reserve(a, &named, set->count);
     for (uint32_t i = 0; i < set->count; i++) {
         struct managed_node node = set->nodes[i];
         struct managed_type type = { 0 };

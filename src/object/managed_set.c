@@ -30,9 +30,11 @@ static int order(int64_t a, int64_t b)
 /* Upstream's value.Compare: numbers, strings, booleans, lists, maps, null. */
 static int value_compare(const struct value *a, const struct value *b)
 {
-    int c = rank(a) - rank(b);
+    int c;
 
-    if (c != 0)
+    if (a->type == VALUE_STRING && b->type == VALUE_STRING) /* nearly always */
+        return str_cmp(a->string, b->string);
+    if ((c = rank(a) - rank(b)) != 0)
         return c;
     if (a->type == VALUE_INT && b->type == VALUE_INT)
         return order(a->integer, b->integer);
@@ -42,8 +44,6 @@ static int value_compare(const struct value *a, const struct value *b)
         return x < y ? -1 : x > y;
     }
     switch (a->type) {
-    case VALUE_STRING:
-        return str_cmp(a->string, b->string);
     case VALUE_BOOL:
         return (int)a->boolean - (int)b->boolean;
     case VALUE_ARRAY:
@@ -82,17 +82,23 @@ static int node_compare(const void *a, const void *b)
     return element_compare(&((const struct managed_node *)a)->element, &((const struct managed_node *)b)->element);
 }
 
+void set_reserve(struct arena *a, struct managed_set *set, uint32_t count)
+{
+    struct managed_node *larger;
+
+    if (count <= set->capacity)
+        return;
+    larger = arena_alloc_array(a, count, sizeof(*larger));
+    if (set->count)
+        memcpy(larger, set->nodes, set->count * sizeof(*larger));
+    set->nodes = larger;
+    set->capacity = count;
+}
+
 void set_append(struct arena *a, struct managed_set *set, const struct managed_node *node)
 {
-    if (set->count == set->capacity) {
-        uint32_t capacity = set->capacity ? set->capacity * 2 : 4;
-        struct managed_node *larger = arena_alloc_array(a, capacity, sizeof(*larger));
-
-        if (set->count)
-            memcpy(larger, set->nodes, set->count * sizeof(*larger));
-        set->nodes = larger;
-        set->capacity = capacity;
-    }
+    if (set->count == set->capacity)
+        set_reserve(a, set, set->capacity ? set->capacity * 2 : 4);
     set->nodes[set->count++] = *node;
 }
 
@@ -100,7 +106,10 @@ void set_sort(struct arena *a, struct managed_set *set)
 {
     uint32_t kept = 0;
 
-    if (set->count < 2)
+    uint32_t ordered = 1;
+    while (ordered < set->count && node_compare(&set->nodes[ordered - 1], &set->nodes[ordered]) < 0)
+        ordered++;
+    if (ordered >= set->count)
         return;
     qsort(set->nodes, set->count, sizeof(*set->nodes), node_compare);
     for (uint32_t i = 1; i < set->count; i++) {
@@ -163,18 +172,59 @@ static bool pair_next(struct pair *p, const struct managed_set *x, const struct 
     return true;
 }
 
-static void keep(struct arena *a, struct managed_set *set, const struct managed_node *node)
+/*
+ * The result of an operation on x: x itself as long as nothing differs (most sets differ little or not at all), a set of
+ * its own from the first node that does. No set is ever changed.
+ */
+struct building {
+    struct arena *arena;
+    const struct managed_set *x;
+    struct managed_set own;
+    uint32_t same; /* nodes of x that are the result so far, while it has no set of its own */
+    bool differs;
+};
+
+static void differ(struct building *b, uint32_t room)
 {
-    if (node->member || node->children.count)
-        set_append(a, set, node);
+    if (b->differs)
+        return;
+    b->differs = true;
+    set_reserve(b->arena, &b->own, b->same + room);
+    if (b->same)
+        memcpy(b->own.nodes, b->x->nodes, b->same * sizeof(*b->own.nodes));
+    b->own.count = b->same;
+}
+
+static void keep(struct building *b, const struct managed_node *node)
+{
+    if (b->differs && (node->member || node->children.count))
+        set_append(b->arena, &b->own, node);
+    else
+        b->same++;
+}
+
+static bool same_children(const struct managed_set *x, const struct managed_set *y)
+{
+    return x->count == y->count && (x->count == 0 || x->nodes == y->nodes);
+}
+
+static struct managed_set built(const struct building *b)
+{
+    struct managed_set result = *b->x;
+
+    if (b->differs)
+        return b->own;
+    result.count = b->same;
+    result.capacity = b->same; /* appending must not write behind somebody else's set */
+    return result;
 }
 
 struct managed_set set_union(struct arena *a, const struct managed_set *x, const struct managed_set *y)
 {
-    struct managed_set result = { 0 };
+    struct building b = { .arena = a, .x = x };
     struct pair p = { 0 };
 
-    if (x->count == 0 || y->count == 0)
+    if (x->count == 0 || y->count == 0 || same_children(x, y))
         return x->count ? *x : *y;
     while (pair_next(&p, x, y)) {
         struct managed_node node = p.x ? *p.x : *p.y;
@@ -183,9 +233,11 @@ struct managed_set set_union(struct arena *a, const struct managed_set *x, const
             node.member = p.x->member || p.y->member;
             node.children = set_union(a, &p.x->children, &p.y->children);
         }
-        keep(a, &result, &node);
+        if (!p.x || node.member != p.x->member || !same_children(&node.children, &p.x->children))
+            differ(&b, x->count - (p.i - (p.x != NULL)) + y->count - (p.j - (p.y != NULL)));
+        keep(&b, &node);
     }
-    return result;
+    return built(&b);
 }
 
 struct managed_set set_intersection(struct arena *a, const struct managed_set *x, const struct managed_set *y)
@@ -193,12 +245,15 @@ struct managed_set set_intersection(struct arena *a, const struct managed_set *x
     struct managed_set result = { 0 };
     struct pair p = { 0 };
 
+    if (same_children(x, y))
+        return *x;
     while (pair_next(&p, x, y)) {
         if (!p.x || !p.y)
             continue;
         struct managed_node node = { .element = p.x->element, .member = p.x->member && p.y->member };
         node.children = set_intersection(a, &p.x->children, &p.y->children);
-        keep(a, &result, &node);
+        if (node.member || node.children.count)
+            set_append(a, &result, &node);
     }
     return result;
 }
@@ -206,22 +261,59 @@ struct managed_set set_intersection(struct arena *a, const struct managed_set *x
 struct managed_set set_difference(struct arena *a, const struct managed_set *x, const struct managed_set *y,
                                   bool recursive)
 {
-    struct managed_set result = { 0 };
+    struct building b = { .arena = a, .x = x };
     struct pair p = { 0 };
 
     if (y->count == 0)
         return *x;
     while (pair_next(&p, x, y)) {
-        if (!p.x || (recursive && p.y && p.y->member))
+        if (!p.x)
             continue;
         struct managed_node node = *p.x;
-        if (p.y) {
+        bool gone = recursive && p.y && p.y->member;
+        if (p.y && !gone) {
             node.member = p.x->member && !p.y->member;
             node.children = set_difference(a, &p.x->children, &p.y->children, recursive);
+            gone = !node.member && node.children.count == 0;
         }
-        keep(a, &result, &node);
+        if (gone || node.member != p.x->member || !same_children(&node.children, &p.x->children))
+            differ(&b, x->count - (p.i - 1));
+        if (!gone)
+            keep(&b, &node);
     }
-    return result;
+    return built(&b);
+}
+
+bool set_contains(const struct managed_set *y, const struct managed_set *x)
+{
+    struct pair p = { 0 };
+
+    if (same_children(x, y))
+        return true;
+    while (pair_next(&p, x, y)) {
+        static const struct managed_set none;
+
+        if (p.x &&
+            ((p.x->member && !(p.y && p.y->member)) || !set_contains(p.y ? &p.y->children : &none, &p.x->children)))
+            return false;
+    }
+    return true;
+}
+
+struct managed_set set_copy(struct arena *a, const struct managed_set *set)
+{
+    struct managed_set copy = { 0 };
+
+    set_reserve(a, &copy, set->count);
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct managed_node node = set->nodes[i];
+
+        if (node.element.type == ELEMENT_KEY)
+            node.element.value = value_copy(a, node.element.value);
+        node.children = set_copy(a, &node.children);
+        set_append(a, &copy, &node);
+    }
+    return copy;
 }
 
 bool set_equal(const struct managed_set *x, const struct managed_set *y)

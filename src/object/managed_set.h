@@ -15,9 +15,11 @@ enum element_type { ELEMENT_FIELD, ELEMENT_KEY, ELEMENT_VALUE, ELEMENT_INDEX };
 
 struct element {
     enum element_type type;
-    struct str name;           /* ELEMENT_FIELD */
-    const struct value *value; /* ELEMENT_KEY: an object, members sorted by name; ELEMENT_VALUE: anything */
-    int64_t index;
+    union {
+        struct str name;           /* ELEMENT_FIELD */
+        const struct value *value; /* ELEMENT_KEY: an object, members sorted by name; ELEMENT_VALUE: anything */
+        int64_t index;             /* ELEMENT_INDEX */
+    };
 };
 
 struct managed_node;
@@ -40,7 +42,8 @@ static inline struct element element_field(struct str name)
 /* ".spec", "[name=\"a\"]", "[=1]", "[3]" */
 void element_write(struct buf *to, const struct element *e);
 
-/* Building: append in any order, then sort once. Equal elements are united. */
+/* Building: append in any order, then sort once. Equal elements are united. Room may be made in advance. */
+void set_reserve(struct arena *a, struct managed_set *set, uint32_t count);
 void set_append(struct arena *a, struct managed_set *set, const struct managed_node *node);
 void set_sort(struct arena *a, struct managed_set *set);
 
@@ -52,6 +55,10 @@ struct managed_set set_intersection(struct arena *a, const struct managed_set *x
 struct managed_set set_difference(struct arena *a, const struct managed_set *x, const struct managed_set *y,
                                   bool recursive);
 bool set_equal(const struct managed_set *x, const struct managed_set *y);
+/* Is every member of x one of y? */
+bool set_contains(const struct managed_set *y, const struct managed_set *x);
+/* A set that shares nothing with its old arena but names and the trees its values stand in. */
+struct managed_set set_copy(struct arena *a, const struct managed_set *set);
 /* {"status", "metadata.labels"} as a set. */
 struct managed_set set_of_paths(struct arena *a, const char *const *paths);
 

@@ -76,12 +76,18 @@ static int member_compare(const void *a, const void *b)
 static int key_element(struct arena *a, const struct schema *list, const struct value *item, struct element *ret,
                        struct error *err)
 {
-    struct value *key = value_object(a);
+    uint32_t names = 0;
+    struct value *key;
 
     if (value_type(item) != VALUE_OBJECT)
         return fail(err, ERR_INTERNAL,
                     value_type(item) == VALUE_NULL ? "associative list with keys may not have a null element"
                                                    : "associative list with keys may not have non-map elements");
+    while (list->list_map_keys && list->list_map_keys[names])
+        names++;
+    key = value_object(a);
+    key->members = arena_alloc_array(a, MAX(names, 1), sizeof(*key->members));
+    key->members_capacity = names;
     for (const char *const *name = list->list_map_keys; name && *name; name++) {
         const struct value *part = value_get_str(item, str_of(*name));
 
@@ -130,15 +136,25 @@ static int item_compare(const void *a, const void *b)
 struct managed_items managed_items(struct arena *a, const struct managed_type *list, const struct value *v)
 {
     struct managed_items items = { .count = value_type(v) == VALUE_ARRAY ? v->items_count : 0 };
+    bool ordered = true;
 
+    if (!a)
+        a = &items.own;
     items.sorted = arena_alloc_array(a, MAX(items.count, 1), sizeof(*items.sorted));
     items.elements = arena_alloc_array(a, MAX(items.count, 1), sizeof(*items.elements));
     for (uint32_t i = 0; i < items.count; i++) {
         managed_element(a, list, v->items[i], i, &items.elements[i], NULL);
         items.sorted[i] = (struct managed_item_at){ items.elements[i], i, v->items[i] };
+        ordered = ordered && (i == 0 || element_compare(&items.elements[i - 1], &items.elements[i]) <= 0);
     }
-    qsort(items.sorted, items.count, sizeof(*items.sorted), item_compare);
+    if (!ordered)
+        qsort(items.sorted, items.count, sizeof(*items.sorted), item_compare);
     return items;
+}
+
+void managed_items_done(struct managed_items *items)
+{
+    arena_done(&items->own);
 }
 
 uint32_t managed_items_find(const struct managed_items *items, const struct element *e,

@@ -37,16 +37,21 @@ static inline void managed_index(struct value_index *index, const struct value *
 }
 
 /* The items of a list sorted by their elements, for look-ups; equal ones stand together in the order of the list. */
+struct managed_item_at {
+    struct element element;
+    uint32_t at;
+    struct value *item;
+};
 struct managed_items {
-    struct managed_item_at {
-        struct element element;
-        uint32_t at;
-        struct value *item;
-    } * sorted;
+    struct managed_item_at *sorted;
     struct element *elements; /* by position in the list */
     uint32_t count;
+    struct arena own;
 };
+/* `a` NULL: in an arena of its own, which managed_items_done() frees; elements die with it. */
 struct managed_items managed_items(struct arena *a, const struct managed_type *list, const struct value *v);
+void managed_items_done(struct managed_items *items);
+#define AUTO_ITEMS CLEANUP(managed_items_done)
 /* How many items have the element; *ret is the first of them. */
 uint32_t managed_items_find(const struct managed_items *items, const struct element *e,
                             const struct managed_item_at **ret);

@@ -116,7 +116,7 @@ static void check_list(struct checking *c, const struct managed_type *t, const s
     set_sort(c->arena, &seen);
     if (seen.count == appended)
         return;
-    struct managed_items items = managed_items(c->arena, t, v);
+    AUTO_ITEMS struct managed_items items = managed_items(NULL, t, v);
     for (uint32_t i = 1; i < items.count; i++) {
         AUTO_BUF struct buf text = BUF_MAX(4 * KIB);
         if (element_compare(&items.sorted[i - 1].element, &items.sorted[i].element) != 0)
