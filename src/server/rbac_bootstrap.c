@@ -16,7 +16,7 @@ struct bootstrap {
     size_t list;
     size_t in_flight, changed;
     struct str join_token; /* to be written when everything stands */
-    struct error err; /* the first failure that matters */
+    struct error err;      /* the first failure that matters */
     server_done_fn *done;
     void *arg;
 };

@@ -173,9 +173,9 @@ static bool may(struct request *r, const char *verb, const char *resource, struc
 static enum phase_result check_role(struct request *r, struct view object, struct view old)
 {
     static const struct str star = STR_INIT("*");
-    static const struct rbac_strings all = { &star, 1 };
-    static const struct rbac_rule everything[] = { { .verbs = all, .groups = all, .resources = all },
-                                                   { .verbs = all, .urls = all } };
+    const struct rbac_strings all = { &star, 1 };
+    const struct rbac_rule everything[] = { { .verbs = all, .groups = all, .resources = all },
+                                            { .verbs = all, .urls = all } };
     struct view rules = view_get(object, F_ROLE_RULES);
     struct view aggregation = view_get(object, F_CLUSTER_ROLE_AGGREGATION_RULE);
     if (view_present(old) && view_equal(rules, view_get(old, F_ROLE_RULES)) &&

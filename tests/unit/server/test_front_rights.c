@@ -49,9 +49,10 @@ TEST("a node reads the secrets and config maps its pods use, and no others")
     ASSERT_INT(front_call(&f, node_a,
                           (struct api_call){ .verb = API_LIST, .kind = &kind_secret, .namespace_ = STR("default") }),
                -1);
-    ASSERT_OK(front_create(&f, f.admin, "default",
-                           "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"kube-root-ca.crt\"}}"),
-              &f.err);
+    ASSERT_OK(
+        front_create(&f, f.admin, "default",
+                     "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"kube-root-ca.crt\"}}"),
+        &f.err);
     ASSERT_OK(front_get(&f, node_a, &kind_configmap, "default", "kube-root-ca.crt"), &f.err);
     stop();
 }
