@@ -98,7 +98,11 @@ struct ca *server_ca(struct server *s)
 struct tls_context *server_tls_context(struct server *s, struct error *err)
 {
     const struct ca *ca = server_ca(s);
-    return tls_context_new_server(&(struct tls_server_options){ .certificate_pem = ca_server_certificate_pem(ca),
+    AUTO_BUF struct buf chain = BUF_MAX(MIB);
+    /* The CA goes along: a joining agent knows only its digest and has to see it. */
+    buf_add(&chain, ca_server_certificate_pem(ca));
+    buf_add(&chain, ca_certificate_pem(ca));
+    return tls_context_new_server(&(struct tls_server_options){ .certificate_pem = buf_str(&chain),
                                                                 .key_pem = ca_server_key_pem(ca),
                                                                 .client_ca_pem = ca_certificate_pem(ca) },
                                   err);
