@@ -1,63 +1,14 @@
 /* The state: what the store holds, as objects in memory; every change passes through state_on_change(). */
-#include "server/state_store.h"
+#include "server/state_internal.h"
 
 #include "server/alias.h"
 
 #define LOG_PART "state"
 #include "base/log.h"
-#include "base/map.h"
 
 #include <stdlib.h>
 
-#define KEY_ROOT  STR("/registry/")
-#define EPOCH_KEY STR("/klein/epoch")
-#define LINES_MAX 100000 /* keys locked at once; requests in flight are far fewer */
-
-struct index {
-    const char *label;
-    const struct kind_field_label *field;
-    struct map sets; /* value -> struct object_set * */
-};
-
-struct kind_state {
-    const struct kind *kind;
-    struct object_set set;
-    struct change_ring ring;
-    struct index *indexes;
-    size_t indexes_count;
-    uint64_t revision;
-    struct list listeners;
-};
-
-struct state_listener {
-    struct list link;
-    state_change_fn *fn;
-    void *arg;
-};
-
-struct key_line {
-    char *key;
-    struct list waiting; /* of struct key_lock */
-};
-
-struct state {
-    struct loop *loop;
-    struct env *env;
-    struct store *store;
-    struct kind_state *kinds; /* by kind_index(); unused for aliases and kinds not stored */
-    struct map by_prefix;     /* "core/pods" -> struct kind_state * */
-    struct map lines;         /* key -> struct key_line * */
-    struct list listeners;    /* of all kinds */
-    uint64_t revision;
-    bool loaded;
-    struct error load_error;
-    state_done_fn *ready;
-    void *ready_arg;
-    struct change **early; /* changes that came while loading */
-    size_t early_count, early_capacity;
-};
-
-static struct kind_state *kind_state(struct state *s, const struct kind *k)
+struct kind_state *state_of_kind(struct state *s, const struct kind *k)
 {
     return &s->kinds[kind_index(state_storage_kind(k))];
 }
@@ -173,7 +124,7 @@ void state_key(struct buf *to, const struct kind *k, struct str namespace_, stru
     buf_add(to, name);
 }
 
-static struct kind_state *key_kind(struct state *s, struct str key)
+struct kind_state *state_of_key(struct state *s, struct str key)
 {
     if (!str_starts(key, KEY_ROOT))
         return NULL;
@@ -185,7 +136,7 @@ static struct kind_state *key_kind(struct state *s, struct str key)
 
 /* --- changes ------------------------------------------------------------------------------------------------------------ */
 
-static struct object *parse_stored(struct str key, struct str value, uint64_t revision, struct error *err)
+struct object *state_parse(struct str key, struct str value, uint64_t revision, struct error *err)
 {
     AUTO_OBJECT struct object *o = object_parse(value, err);
     if (!o) {
@@ -197,19 +148,19 @@ static struct object *parse_stored(struct str key, struct str value, uint64_t re
 
 struct change *state_change_of(struct state *s, const struct store_change *c, struct error *err)
 {
-    struct kind_state *ks = key_kind(s, c->key);
+    struct kind_state *ks = state_of_key(s, c->key);
     if (!ks)
         return NULL;
-    AUTO_OBJECT struct object *o = parse_stored(c->key, c->value, c->revision, err);
+    AUTO_OBJECT struct object *o = state_parse(c->key, c->value, c->revision, err);
     AUTO_OBJECT struct object *previous = NULL;
     if (!o)
         return NULL;
     if (c->previous_revision && c->type == STORE_PUT) {
-        previous = parse_stored(c->key, c->previous_value, c->previous_revision, err);
+        previous = state_parse(c->key, c->previous_value, c->previous_revision, err);
         if (!previous)
             return NULL;
     } else if (c->type == STORE_DELETE) {
-        previous = parse_stored(c->key, c->value, c->previous_revision, err);
+        previous = state_parse(c->key, c->value, c->previous_revision, err);
     }
     enum change_type type = c->type == STORE_DELETE ? CHANGE_DELETED : previous ? CHANGE_MODIFIED : CHANGE_ADDED;
     return change_new(type, c->revision, ks->kind, o, previous);
@@ -243,16 +194,16 @@ static void tell(struct list *listeners, const struct change *c)
         l->fn(l->arg, c);
 }
 
-static void put_object(struct kind_state *ks, const struct object *o)
+void state_put_object(struct kind_state *ks, const struct object *o)
 {
     AUTO_OBJECT struct object *old = object_set_put(&ks->set, object_ref(o));
     for (size_t i = 0; i < ks->indexes_count; i++)
         index_update(&ks->indexes[i], old, o);
 }
 
-static void apply(struct state *s, struct change *c)
+void state_apply(struct state *s, struct change *c)
 {
-    struct kind_state *ks = kind_state(s, c->kind);
+    struct kind_state *ks = state_of_kind(s, c->kind);
     assert(c->revision > s->revision);
     s->revision = ks->revision = c->revision;
     if (c->type == CHANGE_DELETED) {
@@ -260,53 +211,18 @@ static void apply(struct state *s, struct change *c)
         for (size_t i = 0; old && i < ks->indexes_count; i++)
             index_update(&ks->indexes[i], old, NULL);
     } else {
-        put_object(ks, c->object);
+        state_put_object(ks, c->object);
     }
     change_ring_add(&ks->ring, c);
     tell(&ks->listeners, c);
     tell(&s->listeners, c);
 }
 
-/* A write of this process on its way through the store. */
-struct pending {
-    struct state *state;
-    struct object *object;
-    state_written_fn *done;
-    void *arg;
-    struct object *written;
-};
-
-/* The change without parsing anything: this process made the object and holds the one before it. */
-static struct change *own_change(struct state *s, const struct store_change *c, struct pending *p)
-{
-    struct kind_state *ks = key_kind(s, c->key);
-    if (!ks)
-        return NULL;
-    const struct object *base = p->object;
-    struct str rest = c->key, name;
-    ptrdiff_t slash = str_find_last(rest, '/');
-    name = str_from(rest, slash + 1);
-    struct str namespace_ = STR_NONE;
-    if (ks->kind->namespaced) {
-        struct str head = str_part(rest, 0, slash);
-        namespace_ = str_from(head, str_find_last(head, '/') + 1);
-    }
-    const struct object *previous = object_set_get(&ks->set, namespace_, name);
-    if (c->type == STORE_DELETE)
-        base = previous;
-    if (!base)
-        return NULL;
-    AUTO_OBJECT struct object *o = object_with_revision(base, c->revision);
-    enum change_type type = c->type == STORE_DELETE ? CHANGE_DELETED : previous ? CHANGE_MODIFIED : CHANGE_ADDED;
-    p->written = object_ref(o);
-    return change_new(type, c->revision, ks->kind, o, previous);
-}
-
 void state_on_change(void *arg, const struct store_change *c)
 {
     struct state *s = arg;
     AUTO_ERROR struct error err = { 0 };
-    struct change *change = c->cookie && s->loaded ? own_change(s, c, c->cookie) : NULL;
+    struct change *change = c->cookie && s->loaded ? state_own_change(s, c) : NULL;
     if (!change)
         change = state_change_of(s, c, &err);
     if (err.code != ERR_NONE) {
@@ -323,7 +239,7 @@ void state_on_change(void *arg, const struct store_change *c)
         s->early[s->early_count++] = change;
         return;
     }
-    apply(s, change);
+    state_apply(s, change);
     change_unref(change);
 }
 
@@ -332,12 +248,12 @@ void state_on_change(void *arg, const struct store_change *c)
 static void load_entry(void *arg, struct str key, struct str value, uint64_t revision)
 {
     struct state *s = arg;
-    struct kind_state *ks = key_kind(s, key);
+    struct kind_state *ks = state_of_key(s, key);
     if (!ks || s->load_error.code != ERR_NONE)
         return;
-    AUTO_OBJECT struct object *o = parse_stored(key, value, revision, &s->load_error);
+    AUTO_OBJECT struct object *o = state_parse(key, value, revision, &s->load_error);
     if (o)
-        put_object(ks, o);
+        state_put_object(ks, o);
 }
 
 static void load_done(void *arg, uint64_t revision, const struct error *err)
@@ -353,7 +269,7 @@ static void load_done(void *arg, uint64_t revision, const struct error *err)
     s->loaded = true;
     for (size_t i = 0; i < s->early_count; i++) {
         if (s->early[i]->revision > revision)
-            apply(s, s->early[i]);
+            state_apply(s, s->early[i]);
         change_unref(s->early[i]);
     }
     s->early_count = 0;
@@ -368,96 +284,11 @@ void state_load(struct state *s, struct store *store, state_done_fn *ready, void
     store_list(store, KEY_ROOT, load_entry, load_done, s);
 }
 
-/* --- writes ------------------------------------------------------------------------------------------------------------- */
-
-static void write_done(void *arg, uint64_t revision, const struct error *err)
-{
-    (void)revision;
-    struct pending *p = arg;
-    AUTO_ERROR struct error lost = { 0 };
-    if (!err && !p->written) {
-        /* The contract of the store: on_change comes before done. */
-        fail(&lost, ERR_INTERNAL, "the store reported a write without its change");
-        err = &lost;
-    }
-    p->done(p->arg, p->written, err);
-    object_unref(p->object);
-    object_unref(p->written);
-    free(p);
-}
-
-void state_write(struct state *s, const struct state_write *w, state_written_fn *done, void *arg)
-{
-    struct pending *p = xnew(struct pending);
-    *p = (struct pending){ .state = s, .object = object_ref(w->object), .done = done, .arg = arg };
-    AUTO_BUF struct buf key = BUF_MAX(STORE_KEY_MAX);
-    state_key(&key, w->kind, w->namespace_, w->name);
-    struct store_write write = {
-        .type = w->type,
-        .key = buf_str(&key),
-        .value = w->type == STORE_PUT ? object_json(w->object) : STR_NONE,
-        .expect = w->expect,
-        .guard_key = w->epoch ? EPOCH_KEY : STR_NONE,
-        .guard_revision = w->epoch,
-        .cookie = p,
-    };
-    store_write(s->store, &write, write_done, p);
-}
-
-bool key_lock(struct state *s, struct key_lock *l, const struct kind *k, struct str namespace_, struct str name,
-              void (*granted)(struct key_lock *l, void *arg), void *arg)
-{
-    AUTO_BUF struct buf key = BUF_MAX(STORE_KEY_MAX);
-    state_key(&key, k, namespace_, name);
-    struct key_line *line = map_get(&s->lines, buf_str(&key));
-    *l = (struct key_lock){ .granted = granted, .arg = arg, .held = !line };
-    if (!line) {
-        assert(s->lines.count < LINES_MAX);
-        line = xnew(struct key_line);
-        line->key = str_dup(buf_str(&key));
-        list_init(&line->waiting);
-        map_put(&s->lines, buf_str(&key), line);
-    } else {
-        list_add_tail(&line->waiting, &l->link);
-    }
-    l->line = line;
-    return l->held;
-}
-
-static void grant(void *arg)
-{
-    struct key_lock *l = arg;
-    l->granted(l, l->arg);
-}
-
-void key_unlock(struct state *s, struct key_lock *l)
-{
-    struct key_line *line = l->line;
-    if (!line)
-        return;
-    l->line = NULL;
-    if (!l->held) {
-        list_del(&l->link);
-        return;
-    }
-    l->held = false;
-    struct key_lock *next = list_first(&line->waiting, struct key_lock, link);
-    if (next) {
-        list_del(&next->link);
-        next->held = true;
-        loop_post(s->loop, grant, next);
-        return;
-    }
-    map_del(&s->lines, str_of(line->key));
-    free(line->key);
-    free(line);
-}
-
 /* --- reading ------------------------------------------------------------------------------------------------------------ */
 
 const struct object *state_get(struct state *s, const struct kind *k, struct str namespace_, struct str name)
 {
-    return object_set_get(&kind_state(s, k)->set, namespace_, name);
+    return object_set_get(&state_of_kind(s, k)->set, namespace_, name);
 }
 
 static void each(const struct object_set *set, struct str namespace_, state_each_fn *fn, void *arg)
@@ -474,18 +305,18 @@ static void each(const struct object_set *set, struct str namespace_, state_each
 
 void state_each(struct state *s, const struct kind *k, struct str namespace_, state_each_fn *fn, void *arg)
 {
-    each(&kind_state(s, k)->set, namespace_, fn, arg);
+    each(&state_of_kind(s, k)->set, namespace_, fn, arg);
 }
 
 size_t state_count(struct state *s, const struct kind *k)
 {
-    return object_set_count(&kind_state(s, k)->set);
+    return object_set_count(&state_of_kind(s, k)->set);
 }
 
 void state_by_index(struct state *s, const struct kind *k, const char *label, struct str value, state_each_fn *fn,
                     void *arg)
 {
-    struct kind_state *ks = kind_state(s, k);
+    struct kind_state *ks = state_of_kind(s, k);
     for (size_t i = 0; i < ks->indexes_count; i++) {
         if (strcmp(ks->indexes[i].label, label))
             continue;
@@ -509,12 +340,12 @@ struct store *state_store(struct state *s)
 
 struct object_set state_snapshot(struct state *s, const struct kind *k)
 {
-    return object_set_snapshot(&kind_state(s, k)->set);
+    return object_set_snapshot(&state_of_kind(s, k)->set);
 }
 
 int state_snapshot_at(struct state *s, const struct kind *k, uint64_t revision, struct object_set *ret)
 {
-    struct kind_state *ks = kind_state(s, k);
+    struct kind_state *ks = state_of_kind(s, k);
     ptrdiff_t from = change_ring_find(&ks->ring, revision);
     if (revision > s->revision || (from < 0 && revision < ks->revision))
         return -1;
@@ -531,7 +362,7 @@ int state_snapshot_at(struct state *s, const struct kind *k, uint64_t revision, 
 
 const struct change_ring *state_ring(struct state *s, const struct kind *k)
 {
-    return &kind_state(s, k)->ring;
+    return &state_of_kind(s, k)->ring;
 }
 
 void state_forget(struct state *s, uint64_t revision, size_t keep)
@@ -542,7 +373,7 @@ void state_forget(struct state *s, uint64_t revision, size_t keep)
 
 uint64_t state_kind_revision(struct state *s, const struct kind *k)
 {
-    return kind_state(s, k)->revision;
+    return state_of_kind(s, k)->revision;
 }
 
 struct state_listener *state_listen(struct state *s, const struct kind *k, state_change_fn *fn, void *arg)
@@ -550,7 +381,7 @@ struct state_listener *state_listen(struct state *s, const struct kind *k, state
     struct state_listener *l = xnew(struct state_listener);
     l->fn = fn;
     l->arg = arg;
-    list_add_tail(k ? &kind_state(s, k)->listeners : &s->listeners, &l->link);
+    list_add_tail(k ? &state_of_kind(s, k)->listeners : &s->listeners, &l->link);
     return l;
 }
 
