@@ -69,5 +69,8 @@ void lab_serve(int netns, int protocol, uint16_t port, const char *name);
 const char *lab_ask(int netns, int protocol, const char *ip, uint16_t port, const char *bind_ip);
 const char *lab_ask_from(int netns, int protocol, const char *ip, uint16_t port, uint16_t from_port);
 void lab_add_address(int netns, const char *ip); /* to its eth0 */
+/* Runs the node's loop while the question is on its way. "NOERROR 10.0.0.1", "NXDOMAIN", "no answer". */
+const char *lab_dns(struct lab_node *n, int netns, int protocol, const char *server, uint16_t type, const char *name);
+void lab_upstream_dns(void); /* 10.9.1.1:5353: every name is 192.0.2.7 */
 
 #endif

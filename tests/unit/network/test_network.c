@@ -2,6 +2,7 @@
 #include "lab.h"
 
 #include "network/nft.h"
+#include "wire/dns.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -339,6 +340,45 @@ TEST("a gateway without pods reaches pods and Services of all nodes")
     close(pod_1);
     lab_node_free(a);
     lab_node_free(gateway);
+}
+
+#define DNS "10.96.0.10"
+
+TEST("DNS answers for Services, headless pods and other names, to the node's own pods only")
+{
+    struct lab_node *n = lab_node(1, 10, 1);
+    char one[46];
+    int pod_1 = lab_pod(n, "1", one);
+
+    lab_upstream_dns();
+    lab_say_service(n->api, "web", SERVICE, "TCP", "");
+    lab_say_service(n->api, "db", "None", "TCP", "");
+    lab_say(n->api, "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"far\",\"namespace\":"
+                    "\"default\"},\"spec\":{\"type\":\"ExternalName\",\"externalName\":\"db.example.com\"}}");
+    ready(n);
+    endpoints(n, "db", "TCP", "10.244.1.7", "10.244.3.9");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "web.default.svc.cluster.local"), "NOERROR 10.96.0.80");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_TCP, DNS, DNS_A, "web.default.svc.cluster.local"), "NOERROR 10.96.0.80");
+    ASSERT_STR(lab_dns(n, n->netns, LAB_UDP, DNS, DNS_A, "web.default.svc.cluster.local"), "NOERROR 10.96.0.80");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_AAAA, "web.default.svc.cluster.local"), "NOERROR");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "no.default.svc.cluster.local"), "NXDOMAIN");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "default.svc.cluster.local"), "NOERROR");
+    ASSERT_CONTAINS(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "db.default.svc.cluster.local"), "10.244.1.7");
+    ASSERT_CONTAINS(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "db.default.svc.cluster.local"), "10.244.3.9");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "10-244-3-9.db.default.svc.cluster.local"), "NOERROR 10.244.3.9");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_SRV, "_web._tcp.web.default.svc.cluster.local"),
+               "NOERROR web.default.svc.cluster.local:80");
+    ASSERT_CONTAINS(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_SRV, "_web._tcp.db.default.svc.cluster.local"),
+                    "10-244-1-7.db.default.svc.cluster.local:8080");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_PTR, "80.0.96.10.in-addr.arpa"),
+               "NOERROR web.default.svc.cluster.local");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "1-2-3-4.default.pod.cluster.local"), "NOERROR 1.2.3.4");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "www.example.com"), "NOERROR 192.0.2.7");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "www.example.com"), "NOERROR 192.0.2.7");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "far.default.svc.cluster.local"),
+               "NOERROR db.example.com 192.0.2.7");
+    close(pod_1);
+    lab_node_free(n);
 }
 
 static void count_link(void *arg, const struct link_info *link)
