@@ -16,7 +16,7 @@ STAMPS := build/stamps
 all: klein
 
 klein: build/release/build.ninja  ## build build/klein (the default)
-	@ninja -C build/release -j $(JOBS) src/klein
+	@ninja -C build/release -j $(JOBS) src/klein samples/web
 	@install -m 755 build/release/src/klein build/.klein && mv build/.klein build/klein
 
 deps: $(STAMPS)/packages  ## install the Debian packages of scripts/packages
@@ -39,6 +39,7 @@ build-fuzz/build.ninja: | $(STAMPS)/packages
 
 up: klein  ## start the cluster NAME, with the sample service
 	@build/klein up --name $(NAME)
+	@scripts/sample $(NAME) build/release/samples/web
 
 down:  ## remove the cluster NAME, also when half of it is missing
 	@test ! -x build/klein || build/klein down --name $(NAME)

@@ -1,5 +1,6 @@
 /* The program's entry: the table of its commands; with the files main_*.c beside it the only place that knows all roles. */
 #include "cli/commands.h"
+#include "kinds/kinds.h"
 #include "main_commands.h"
 
 #include <stdio.h>
@@ -42,6 +43,8 @@ static int run(const struct subcommand *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct str name = str_of(argc > 1 ? argv[1] : "");
+
+    kinds_init(); /* every command reads objects by the numbers of their fields */
 
     if (str_is(name, "help") || str_is(name, "--help"))
         return help(stdout);
