@@ -153,31 +153,39 @@ static void note_generation(struct firewall *f)
         f->generation = 0;
 }
 
-int firewall_put_pod(struct firewall *f, const struct net_pod *pod, struct error *err)
+int firewall_put_pod(struct firewall *f, struct net_pod *pod, struct error *err)
 {
-    if (!f->bridge_loaded)
-        return load_bridge(f, err); /* with this pod */
-    change_sender(f, pod, true);
-    if (nft_commit(&f->nft, &f->bridge_batch, err) < 0 && load_bridge(f, err) < 0)
-        return -1;
-    if (f->loaded && !f->reload) {
-        change_pod(f, pod, true);
-        return firewall_commit(f, err);
+    if (!f->bridge_loaded) {
+        if (load_bridge(f, err) < 0) /* with this pod */
+            return -1;
+    } else if (!pod->in_bridge_table) {
+        change_sender(f, pod, true);
+        if (nft_commit(&f->nft, &f->bridge_batch, NULL) < 0 && load_bridge(f, err) < 0)
+            return -1;
+        pod->in_bridge_table = true;
     }
-    return 0;
+    note_generation(f);
+    if (!f->loaded || f->reload || pod->in_ip_table)
+        return 0;
+    change_pod(f, pod, true);
+    pod->in_ip_table = true;
+    return firewall_commit(f, err);
 }
 
-void firewall_delete_pod(struct firewall *f, const struct net_pod *pod)
+void firewall_delete_pod(struct firewall *f, struct net_pod *pod)
 {
     AUTO_ERROR struct error err = { 0 };
 
-    if (f->bridge_loaded) {
+    if (f->bridge_loaded && pod->in_bridge_table) {
         change_sender(f, pod, false);
         if (nft_commit(&f->nft, &f->bridge_batch, &err) < 0)
             f->bridge_loaded = false; /* loaded again by the next pod or check */
+        note_generation(f);
     }
-    if (f->loaded && !f->reload) {
+    pod->in_bridge_table = false;
+    if (f->loaded && !f->reload && pod->in_ip_table) {
         change_pod(f, pod, false);
+        pod->in_ip_table = false;
         if (firewall_commit(f, &err) < 0)
             log_warn("a pod's rules not removed, all rules are loaded again", KV_ERR(&err));
     }
@@ -186,7 +194,7 @@ void firewall_delete_pod(struct firewall *f, const struct net_pod *pod)
 int firewall_set_host_ports(struct firewall *f, struct net_pod *pod, struct pod_host_port *ports, size_t count,
                             struct error *err)
 {
-    bool live = f->loaded && !f->reload;
+    bool live = f->loaded && !f->reload && pod->in_ip_table;
 
     if (live)
         change_host_ports(f, pod, false);
@@ -207,8 +215,10 @@ static void build_all(struct firewall *f)
 
     nft_begin(&f->batch, NFPROTO_IPV4, TABLE);
     firewall_add_fixed(f);
-    for (size_t i = 0; pods_next(f->config.pods, &i, &pod);)
+    for (size_t i = 0; pods_next(f->config.pods, &i, &pod);) {
         change_pod(f, pod, true);
+        pod->in_ip_table = true;
+    }
     firewall_services_load(f);
 }
 

@@ -33,8 +33,8 @@ void firewall_set_nodes(struct firewall *f, const uint32_t *ips, size_t count);
 void firewall_put_service(struct firewall *f, struct str key, const struct service_plan *plan); /* NULL: gone */
 
 /* Pods' addresses and host ports, in effect on return (pods start one by one). The bridge's table also before the first commit. */
-int firewall_put_pod(struct firewall *f, const struct net_pod *pod, struct error *err);
-void firewall_delete_pod(struct firewall *f, const struct net_pod *pod);
+int firewall_put_pod(struct firewall *f, struct net_pod *pod, struct error *err);
+void firewall_delete_pod(struct firewall *f, struct net_pod *pod);
 int firewall_set_host_ports(struct firewall *f, struct net_pod *pod, struct pod_host_port *ports, size_t count,
                             struct error *err); /* takes `ports` over on success */
 

@@ -440,5 +440,6 @@ void firewall_add_bridge_table(const struct firewall *f, struct nft_batch *b)
         memcpy(key, pod->link, sizeof(pod->link));
         memcpy(key + 16, &pod->ip, 4);
         nft_add_element(b, "senders", key, sizeof(key), NULL, 0);
+        pod->in_bridge_table = true;
     }
 }

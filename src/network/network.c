@@ -461,8 +461,7 @@ void network_detach(struct network *n, struct str pod_uid)
         log_warn("a pod's link not removed", KV_STR("uid", pod_uid), KV_ERR(&err));
     if (n->bridge)
         link_delete_neighbor(&n->rtnl, n->bridge, pod->ip, NULL);
-    if (pod->attached || pod->host_ports_count)
-        firewall_delete_pod(n->firewall, pod);
+    firewall_delete_pod(n->firewall, pod);
     if (conntrack_forget_ip(&n->conntrack, pod->ip, &err) < 0)
         log_warn("a pod's connections not forgotten", KV_STR("uid", pod_uid), KV_ERR(&err));
     pods_release(n->pods, pod_uid);

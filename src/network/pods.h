@@ -29,7 +29,8 @@ struct net_pod {
     uint32_t ip;
     char link[IFNAMSIZ]; /* our side of its veth pair */
     char *uid;
-    bool attached; /* its link exists, as far as we know */
+    bool attached;                     /* its link exists, as far as we know */
+    bool in_bridge_table, in_ip_table; /* the firewall's elements of it are loaded */
     struct pod_host_port *host_ports;
     size_t host_ports_count;
 };
