@@ -11,9 +11,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define READS_MAX   4  /* full buffers in a row before others get their turn */
-#define WRITE_PARTS 16 /* chunks of one writev */
-#define KEEPALIVE_S 30
+#define READS_MAX         4  /* full buffers in a row before others get their turn */
+#define WRITE_PARTS       16 /* chunks of one writev */
+#define KEEPALIVE_S       30
+#define UNACKNOWLEDGED_MS 30000 /* a cut cable ends a writing connection so soon, not after the kernel's 15 minutes */
 
 static void fail_stream_sys(struct stream *s, int sys, const char *what)
 {
@@ -175,6 +176,7 @@ static const struct stream_ops fd_ops = {
 static void set_socket_options(int fd, int family)
 {
     int on = 1, idle_s = KEEPALIVE_S, interval_s = 10, probes = 3;
+    unsigned unacknowledged_ms = UNACKNOWLEDGED_MS;
 
     if (family != AF_INET && family != AF_INET6)
         return;
@@ -183,6 +185,7 @@ static void set_socket_options(int fd, int family)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof(unacknowledged_ms));
 }
 
 /* Gives the descriptor to the stream, which is open unless `connecting`. */

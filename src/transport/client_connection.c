@@ -288,7 +288,7 @@ static const struct stream_callbacks connect_callbacks = { .on_open = on_connect
 static void dial(struct client_connection *cc, const struct address *to)
 {
     struct http_client *c = cc->client;
-    struct stream_options o = { .connect_timeout_ms = c->options.connect_timeout_ms };
+    struct stream_options o = { .connect_timeout_ms = c->options.connect_timeout_ms, .bind = c->options.bind };
     struct stream *s = stream_connect(c->loop, to, &o, &connect_callbacks, cc);
 
     if (cc->tls) {

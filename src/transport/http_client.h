@@ -38,6 +38,7 @@ struct http_client_options {   /* 0 means the value in brackets */
     int64_t idle_timeout_ms;    /* [90 s] */
     int64_t ping_interval_ms;   /* [0: none] HTTP/2 PING while calls are open; no answer for 3 intervals closes */
     size_t calls_max;           /* [4096] open and waiting; more fail with ERR_TOO_MANY_REQUESTS */
+    struct address bind;        /* local address; length 0: any. A simulation tells machines apart by it */
     bool http1_only;
 };
 struct http_client *http_client_new(struct loop *loop, const struct http_client_options *options, struct error *err);

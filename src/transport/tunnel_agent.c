@@ -8,6 +8,7 @@
 #define RETRY_MIN_MS 50
 #define RETRY_MAX_MS 2000
 #define DIAL_MS      5000
+#define CALLS_MAX    1000 /* of the server at once: followed logs, execs, proxied requests */
 
 struct tunnel_agent {
     struct loop *loop;
@@ -146,7 +147,8 @@ struct tunnel_agent *tunnel_agent_new(struct http_client *client, const struct t
     t->retry_ms = t->options.retry_min_ms;
     t->path = str_dup(o->path);
     tunnel_agent_set_bearer(t, o->bearer);
-    t->server = http_server_new(t->loop, &(struct http_server_options){ .limits = o->limits }, handler, handler_arg);
+    t->server = http_server_new(t->loop, &(struct http_server_options){ .limits = o->limits, .streams_max = CALLS_MAX },
+                                handler, handler_arg);
     t->server->connection_freed = on_connection_freed;
     t->server->connection_freed_arg = t;
     loop_timer_init(&t->retry, t->loop, dial, t);
