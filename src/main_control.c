@@ -22,10 +22,10 @@ struct control {
 
 static struct control control;
 
-/* Both act for the whole cluster, so both are masters; they differ in name, for the audit log and the managers of fields. */
+/* Their rights come from RBAC like everybody's: roles klein:controllers, klein:scheduler and upstream's own. */
 static struct api *api_as(struct server *s, const char *user)
 {
-    const struct str groups[] = { STR("system:masters"), STR("system:authenticated") };
+    const struct str groups[] = { STR("system:authenticated") };
 
     return server_api(s,
                       &(struct identity){ .user = str_of(user), .groups = groups, .groups_count = ARRAY_SIZE(groups) });
