@@ -62,18 +62,21 @@ struct pod *agent_find_pod(const struct agent *a, struct str namespace_, struct 
     return found;
 }
 
+static void remove_files(void *arg)
+{
+    pod_remove_files(arg);
+}
+
 static void free_later(void *arg)
 {
-    struct pod *p = arg;
-    pod_remove_files(p);
-    pod_free(p);
+    pod_free(arg);
 }
 
 void agent_forget_pod(struct agent *a, struct pod *p)
 {
     map_del(&a->pods, p->uid);
     log_info("pod is gone", KV("pod", "%.*s/%.*s", STR_ARG(p->namespace_), STR_ARG(p->name)));
-    loop_post(a->loop, free_later, p);
+    loop_work(a->loop, remove_files, free_later, p);
 }
 
 static void pod_appeared(struct agent *a, const struct object *object)

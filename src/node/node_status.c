@@ -333,6 +333,23 @@ static void write_status(struct node_status *s)
     api_call(s->agent->api, &call, on_written, s);
 }
 
+/* Do our conditions stand in the object as we sent them? */
+static bool conditions_agree(const struct node_status *s)
+{
+    struct view theirs = view_path(object_root(s->node), F_NODE_STATUS, F_NODE_STATUS_CONDITIONS);
+
+    for (struct view_iter ours = { 0 }; view_next(view_get(object_root(s->sent), F_NODE_STATUS_CONDITIONS), &ours);) {
+        struct str type = view_str_at(ours.value, F_NODE_CONDITION_TYPE),
+                   status = view_str_at(ours.value, F_NODE_CONDITION_STATUS);
+        for (struct view_iter it = { 0 }; view_next(theirs, &it);) {
+            if (str_eq(view_str_at(it.value, F_NODE_CONDITION_TYPE), type) &&
+                !str_eq(view_str_at(it.value, F_NODE_CONDITION_STATUS), status))
+                return false;
+        }
+    }
+    return true;
+}
+
 static void update(void *arg)
 {
     struct node_status *s = arg;
@@ -353,6 +370,10 @@ static void update(void *arg)
     if (s->writing) {
         s->again = true;
         return;
+    }
+    if (s->sent && !conditions_agree(s)) { /* the server said Unknown while it did not hear us: it hears us again */
+        object_unref(s->sent);
+        s->sent = NULL;
     }
     write_labels(s);
     if (!s->writing)
@@ -387,7 +408,8 @@ static void on_event(void *arg, const struct api_event *event)
         struct str cidr = view_str_at(object_root(s->node), F_NODE_SPEC, F_NODE_SPEC_POD_CIDR);
         if (cidr.n && s->agent->network && network_set_pod_cidr(s->agent->network, cidr, &err) < 0)
             log_error("the pod network could not be set up", KV_STR("cidr", cidr), KV_ERR(&err));
-        if (s->sent && !s->writing) /* our own write comes back, or somebody else's: compare with what we sent */
+        s->again = s->again || s->writing;
+        if (s->writing || (s->sent && conditions_agree(s)))
             return;
     } else {
         return;

@@ -77,12 +77,25 @@ done:
     report_call_free(c);
 }
 
+/* Lists that strategic merge would add to: an address that changed replaces the old one. */
+static void replace_list(struct arena *a, struct value *status, name_id list)
+{
+    struct value *directive = value_object(a), *items = value_get(status, list);
+
+    if (!items)
+        return;
+    value_put_str(a, directive, STR("$patch"), value_text(a, "replace"));
+    value_insert(a, items, 0, directive);
+}
+
 /* Strategic merge: conditions of others (readiness gates, disruption) stay. The uid makes it a conflict when another pod stands there. */
 static void send_status(struct pod *p, struct arena *a, struct value *status, struct object *frozen)
 {
     struct value *patch = value_object(a), *meta = value_make_object(a, patch, F_POD_METADATA);
     AUTO_BUF struct buf text = BUF_MAX(OBJECT_SIZE_MAX);
 
+    replace_list(a, status, F_POD_STATUS_POD_IPS);
+    replace_list(a, status, F_POD_STATUS_HOST_IPS);
     value_set(a, meta, F_OBJECT_META_UID, p->uid);
     value_put(a, patch, F_POD_STATUS, status);
     value_write(&text, patch);
