@@ -13,7 +13,8 @@
 struct cached {
     struct list link;             /* in tokens->recent, newest first */
     char digest[SHA256_HEX_SIZE]; /* of the token: the token itself is not kept */
-    char *claims;
+    struct arena arena;
+    struct value *claims; /* parsed once, in the arena */
     int64_t exp_s;
 };
 
@@ -34,7 +35,7 @@ static void cached_drop(struct tokens *t, struct cached *c)
 {
     map_del(&t->by_digest, str_of(c->digest));
     list_del(&c->link);
-    free(c->claims);
+    arena_done(&c->arena);
     free(c);
 }
 
@@ -116,7 +117,7 @@ static const struct pki_key *find_key(void *server, struct str kid)
 }
 
 /* The claims of a token whose signature and time hold, from the cache or checked now; valid until the next call. */
-static int verified_claims(struct server *s, struct str token, struct str *ret, struct error *err)
+static int verified_claims(struct server *s, struct str token, const struct value **ret, struct error *err)
 {
     struct tokens *t = server_part(s, SERVER_PART_tokens);
     int64_t now_ms = env_wall_ms(server_env(s));
@@ -125,7 +126,7 @@ static int verified_claims(struct server *s, struct str token, struct str *ret, 
     if (c && now_ms / SECOND_MS < c->exp_s) {
         list_del(&c->link);
         list_add_head(&t->recent, &c->link);
-        *ret = str_of(c->claims);
+        *ret = c->claims;
         return 0;
     }
     if (c)
@@ -134,15 +135,20 @@ static int verified_claims(struct server *s, struct str token, struct str *ret, 
     if (jwt_verify(token, find_key, s, now_ms, 0, &jwt, err) < 0)
         return -1;
     c = xnew(struct cached);
-    memcpy(c->digest, digest, sizeof(digest));
-    c->claims = str_dup(buf_str(&jwt.claims));
-    c->exp_s = jwt.exp_s;
+    c->claims = value_parse(&c->arena, arena_str(&c->arena, buf_str(&jwt.claims)), NULL, err);
     buf_done(&jwt.claims);
+    if (!c->claims) {
+        arena_done(&c->arena);
+        free(c);
+        return -1;
+    }
+    memcpy(c->digest, digest, sizeof(digest));
+    c->exp_s = jwt.exp_s;
     map_put(&t->by_digest, str_of(c->digest), c);
     list_add_head(&t->recent, &c->link);
     if (t->by_digest.count > TOKENS_CACHE_MAX)
         cached_drop(t, container_of(t->recent.prev, struct cached, link));
-    *ret = str_of(c->claims);
+    *ret = c->claims;
     return 0;
 }
 
@@ -200,7 +206,7 @@ static void extra_add(struct arena *a, struct identity_extra *extra, size_t *cou
     if (str_empty(value))
         return;
     struct str *values = arena_new(a, struct str);
-    *values = value;
+    *values = arena_str(a, value); /* the cache may drop its own */
     extra[(*count)++] = (struct identity_extra){ str_of(key), values, 1 };
 }
 
@@ -223,8 +229,8 @@ static void account_identity(struct arena *a, const struct value *claims, struct
     extra_add(a, extra, &count, "authentication.kubernetes.io/pod-name", value_to_str(claim(pod, "name")));
     extra_add(a, extra, &count, "authentication.kubernetes.io/pod-uid", value_to_str(claim(pod, "uid")));
     *ret = (struct identity){
-        .user = value_to_str(claim(claims, "sub")),
-        .uid = value_to_str(claim(claim(bound, "serviceaccount"), "uid")),
+        .user = arena_str(a, value_to_str(claim(claims, "sub"))),
+        .uid = arena_str(a, value_to_str(claim(claim(bound, "serviceaccount"), "uid"))),
         .groups = groups.items,
         .groups_count = groups.count,
         .extra = extra,
@@ -235,11 +241,9 @@ static void account_identity(struct arena *a, const struct value *claims, struct
 int tokens_authenticate(struct server *s, struct arena *a, struct str token, struct authn_audiences wanted,
                         struct identity *ret, struct authn_audiences *ret_audiences, struct error *err)
 {
-    struct str json, namespace_, name;
-    if (verified_claims(s, token, &json, err) < 0)
-        return -1;
-    struct value *claims = value_parse(a, arena_str(a, json), NULL, err);
-    if (!claims)
+    struct str namespace_, name;
+    const struct value *claims;
+    if (verified_claims(s, token, &claims, err) < 0)
         return -1;
     const struct value *bound = claim(claims, "kubernetes.io"), *account = claim(bound, "serviceaccount");
     if (!str_eq(value_to_str(claim(claims, "iss")), tokens_issuer(s)))

@@ -294,3 +294,24 @@ TEST("a namespace with a Pod Security level refuses pods that break it, in upstr
                  &f.err, ERR_FORBIDDEN, "\"e\"");
     front_stop(&f);
 }
+
+TEST("endpoints may not point at loopback, link-local or no address at all")
+{
+    static const char *const addresses[] = { "127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1" };
+    start();
+    for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
+        AUTO_FREE char *slice = xasprintf(
+            "{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"x\"},"
+            "\"addressType\":\"IPv4\",\"endpoints\":[{\"addresses\":[\"%s\"]}]}",
+            addresses[i]);
+        AUTO_FREE char *endpoints =
+            xasprintf("{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"x\"},\"subsets\":[{"
+                      "\"addresses\":[{\"ip\":\"%s\"}],\"ports\":[{\"port\":80}]}]}",
+                      addresses[i]);
+        ASSERT_INT(front_create(&f, f.admin, "default", slice), -1);
+        ASSERT_INT(f.err.code, ERR_INVALID);
+        ASSERT_INT(front_create(&f, f.admin, "default", endpoints), -1);
+        ASSERT_INT(f.err.code, ERR_INVALID);
+    }
+    front_stop(&f);
+}
