@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#define MISSED_PINGS_MAX 3
+
 static void connection_free(struct client_connection *cc)
 {
     struct http_client *c = cc->client;
@@ -108,16 +110,16 @@ static void on_ping_timer(void *arg)
 
     if (cc->closing || cc->protocol != CLIENT_HTTP2)
         return;
-    if (loop_now_ms(cc->client->loop) - cc->heard_ms > 3 * interval_ms) {
+    if (cc->missed_pings >= MISSED_PINGS_MAX) {
         fail(&cc->error, ERR_UNAVAILABLE, "%s does not answer", cc->authority);
         cc->closing = true;
         channel_close(cc->channel);
         return;
     }
-    if (cc->calls_count)
+    if (cc->calls_count) {
+        cc->missed_pings++; /* counted, not timed: after our own pause the answers are still in the socket */
         client_h2_ping(cc, 0);
-    else
-        cc->heard_ms = loop_now_ms(cc->client->loop);
+    }
     loop_timer_start(&cc->ping_timer, interval_ms);
 }
 
@@ -182,7 +184,7 @@ static void on_read(struct channel *channel, struct str bytes, void *arg)
     (void)channel;
     if (cc->closing)
         return;
-    cc->heard_ms = loop_now_ms(cc->client->loop);
+    cc->missed_pings = 0;
     if (cc->on_heard)
         cc->on_heard(cc->tunnel);
     if (cc->protocol == CLIENT_HTTP2)
@@ -230,7 +232,6 @@ static void begin(struct client_connection *cc, enum client_protocol protocol)
     struct http_client *c = cc->client;
 
     cc->protocol = protocol;
-    cc->heard_ms = loop_now_ms(c->loop);
     loop_timer_stop(&cc->timer);
     c->failed_servers = 0;
     if (protocol == CLIENT_HTTP2)

@@ -113,7 +113,7 @@ struct client_connection {
     struct list calls;
     size_t calls_count;
     struct loop_timer timer, ping_timer;
-    int64_t heard_ms;
+    int missed_pings;
     struct error error;
     struct loop_task flush_task;
     struct http_call *waiting_for; /* the upgrade it is made for */

@@ -15,6 +15,7 @@ struct tunnel {
     struct tunnel_options options;
     struct loop_timer timer;
     int64_t heard_ms, round_trip_us;
+    int64_t missed; /* pings since the agent was last heard; see on_timer() */
     bool silent;
 };
 
@@ -23,6 +24,7 @@ static void on_heard(void *arg)
     struct tunnel *t = arg;
 
     t->heard_ms = loop_now_ms(t->client->loop);
+    t->missed = 0;
     if (!t->silent)
         return;
     t->silent = false;
@@ -48,10 +50,14 @@ static void on_closed(void *arg, const struct error *err)
     free(t);
 }
 
+/*
+ * Silence is counted in pings that we really sent, not read from the clock: after our own pause (SIGSTOP, a busy
+ * machine) the answers are still in the socket, and no agent must be called silent for it.
+ */
 static void on_timer(void *arg)
 {
     struct tunnel *t = arg;
-    int64_t silence_ms = loop_now_ms(t->client->loop) - t->heard_ms;
+    int64_t silence_ms = t->missed * t->options.ping_ms;
     AUTO_ERROR struct error err = { 0 };
 
     if (silence_ms >= t->options.close_after_ms) {
@@ -59,6 +65,7 @@ static void on_timer(void *arg)
         client_connection_close(t->connection, &err);
         return;
     }
+    t->missed++;
     loop_timer_start(&t->timer, t->options.ping_ms);
     client_h2_ping(t->connection, (uint64_t)time_monotonic_us());
     if (silence_ms < t->options.silent_ms)

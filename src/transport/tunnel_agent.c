@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define SILENT_MS    2000
+#define SILENT_LOOKS 8 /* in that time: after a pause of our own, what came meanwhile is read before the next look */
 #define RETRY_MIN_MS 50
 #define RETRY_MAX_MS 2000
 #define DIAL_MS      5000
@@ -26,6 +27,7 @@ struct tunnel_agent {
     struct loop_timer retry, silence;
     int64_t retry_ms;
     uint64_t heard_bytes;
+    int silent_looks;
     bool freed;
 };
 
@@ -62,13 +64,14 @@ static void on_silence(void *arg)
 
     if (!t->connection)
         return;
-    if (heard_bytes == t->heard_bytes) {
+    t->silent_looks = heard_bytes == t->heard_bytes ? t->silent_looks + 1 : 0;
+    if (t->silent_looks >= SILENT_LOOKS) {
         t->connection->closing = true;
         channel_close(t->connection->channel);
         return;
     }
     t->heard_bytes = heard_bytes;
-    loop_timer_start(&t->silence, t->options.silent_ms);
+    loop_timer_start(&t->silence, t->options.silent_ms / SILENT_LOOKS);
 }
 
 static void on_head(struct http_call *call, const struct http_response *head, void *arg)
@@ -86,8 +89,9 @@ static void on_upgraded(struct http_call *call, const struct http_response *head
     (void)call, (void)head;
     t->retry_ms = t->options.retry_min_ms;
     t->heard_bytes = t->server->stats.bytes_in;
+    t->silent_looks = 0;
     t->connection = connection_new_tunnel(t->server, channel, &t->peer);
-    loop_timer_start(&t->silence, t->options.silent_ms);
+    loop_timer_start(&t->silence, t->options.silent_ms / SILENT_LOOKS);
     if (t->cb && t->cb->on_up)
         t->cb->on_up(t, t->arg);
 }

@@ -175,6 +175,21 @@ TEST("both bodies stream over a tunnel, and the handler hears when the caller le
     }
 }
 
+TEST("a pause of our own makes nobody silent")
+{
+    struct fixture *f = fixture_new(WAY_SIM, NULL, server_handler);
+
+    begin(f);
+    RUN_UNTIL(f->loop, t.accepted);
+    RUN_UNTIL(f->loop, t.up);
+    loop_sim_advance(f->loop, 1000);
+    env_sim_advance(&f->sim, 60000); /* time passes while nothing runs */
+    loop_sim_advance(f->loop, 3000);
+    ASSERT(!t.silent && !t.down && !t.closed);
+    end(f);
+    fixture_free(f);
+}
+
 TEST("silence is told while it lasts, then life; a long silence closes both ends")
 {
     struct fixture *f = fixture_new(WAY_SIM, NULL, server_handler);
