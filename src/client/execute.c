@@ -46,10 +46,16 @@ struct sent {
 
 static void advance(struct execution *x);
 
-static void execution_free(struct execution *x)
+static void drop_waits(struct execution *x)
 {
     for (size_t i = 0; i < x->waits_count; i++)
         cache_unlisten(x->waits[i].cache, x);
+    x->waits_count = 0;
+}
+
+static void execution_free(struct execution *x)
+{
+    drop_waits(x);
     loop_timer_stop(&x->limit);
     loop_timer_stop(&x->finish);
     plan_done(&x->plan);
@@ -163,7 +169,7 @@ static void on_answer(void *arg, const struct object *result, const struct error
     x->open--;
     if (step->type == STEP_LIVE_READ)
         note_live(x, step, result, err);
-    else if (result)
+    else if (result && !x->cancelled)
         wait_seen(x, step->kind, object_revision(result));
     if (err && !is_fine(step, err) && !x->how.failed) {
         x->how.failed = true;
@@ -267,6 +273,7 @@ void execute_cancel(struct execution *x)
 {
     x->cancelled = true;
     x->next = x->plan.count;
+    drop_waits(x); /* the caches may be gone before the last answer comes */
     loop_timer_stop(&x->finish);
     loop_timer_stop(&x->limit);
     check_finished(x);

@@ -58,5 +58,6 @@ int64_t facts_silent_ms(const struct facts *f, struct str name)
         return 0;
     if (!node)
         return MAX(f->now_ms - f->settled_since_ms, 1);
-    return node->silent || !node->connected ? MAX(f->now_ms - node->last_seen_ms, 1) : 0;
+    /* Not connected alone is not silent: an agent that restarts is back before the server calls it so. */
+    return node->silent ? MAX(f->now_ms - node->last_seen_ms, 1) : 0;
 }

@@ -2,7 +2,7 @@
  * The API over HTTPS: struct api (kinds/api.h) on transport/http_client.h. Used by agents, gateways and the command line.
  *
  * Calls answer with objects parsed from JSON. Watches list in pages of 500, watch with bookmarks, and reconnect by themselves
- * after 50 ms doubling to 5 s with jitter; after 410 they list again and report only differences. Nothing heard for
+ * after 50 ms doubling to 1 s with jitter; after 410 they list again and report only differences. Nothing heard for
  * 45 s (the server sends bookmarks) counts as a lost connection.
  */
 #ifndef CLIENT_HTTPS_H

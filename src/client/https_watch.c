@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 #define BACKOFF_FIRST_MS 50
-#define BACKOFF_MAX_MS   (5 * SECOND_MS)
+#define BACKOFF_MAX_MS   SECOND_MS
 #define SILENCE_MAX_MS   (90 * SECOND_MS) /* the server sends a bookmark a minute at least */
 #define PAGE_MAX         (64 * MIB)
 #define LINE_MAX_BYTES   (4 * MIB) /* one event: an object and a little around it */
@@ -33,7 +33,8 @@ struct api_watch {
     uint64_t list_revision;
     struct http_call *call;
     struct buf line;
-    int status; /* of the watch's answer */
+    int status;       /* of the watch's answer */
+    bool out_of_step; /* the stream under way is to be ended and the kind listed anew */
     int failures;
     struct loop_timer retry, silence;
     bool *closed; /* set while a call-back runs: the caller may close inside */
@@ -214,6 +215,14 @@ static void list_next(struct api_watch *w, struct str continue_)
                                 PAGE_MAX, on_page, w);
 }
 
+/* The stream is out of step with what was told: nothing more of it is taken, and it ends in the next round of the loop. */
+static void list_again(struct api_watch *w)
+{
+    w->out_of_step = true;
+    w->revision = 0;
+    loop_timer_start(&w->silence, 0);
+}
+
 /* --- watching ------------------------------------------------------------------------------------------------------ */
 
 static bool take_event(struct api_watch *w, struct str line)
@@ -236,7 +245,7 @@ static bool take_event(struct api_watch *w, struct str line)
     object_unref(event);
     if (!o) {
         log_warn("a watch event could not be read: listing again", KV("kind", "%s", w->kind->kind), KV_ERR(&err));
-        w->revision = 0;
+        list_again(w);
         return true;
     }
     uint64_t revision = object_revision(o);
@@ -267,12 +276,17 @@ static void on_body(struct http_call *call, struct str bytes, void *arg)
     struct str line;
 
     (void)call;
+    if (w->out_of_step)
+        return;
     loop_timer_start(&w->silence, SILENCE_MAX_MS);
     buf_add(&w->line, bytes);
-    if (w->line.full)
-        w->revision = 0; /* the stream is out of step; on_done lists again */
     if (w->status != 200)
         return;
+    if (w->line.full) {
+        log_warn("a watch event is too large: listing again", KV("kind", "%s", w->kind->kind));
+        list_again(w);
+        return;
+    }
     struct str rest = buf_str(&w->line);
     while (str_find(rest, '\n') >= 0) {
         str_next(&rest, '\n', &line);
@@ -281,6 +295,8 @@ static void on_body(struct http_call *call, struct str bytes, void *arg)
         size_t used = (size_t)(rest.p - w->line.p);
         buf_drop(&w->line, used);
         if (line.n && !take_event(w, (struct str){ copy, line.n }))
+            return;
+        if (w->out_of_step)
             return;
         rest = buf_str(&w->line);
     }
@@ -310,6 +326,7 @@ static void watch_start(struct api_watch *w)
 
     buf_clear(&w->line);
     w->status = 0;
+    w->out_of_step = false;
     target_write_watch(&target, &request, w->revision);
     w->call = http_client_call(w->api->client,
                                &(struct http_call_request){
@@ -341,7 +358,10 @@ static void on_silence(void *arg)
     struct api_watch *w = arg;
     AUTO_ERROR struct error err = { 0 };
 
-    fail(&err, ERR_TIMEOUT, "nothing heard from the server for %lld s", (long long)(SILENCE_MAX_MS / SECOND_MS));
+    if (w->out_of_step)
+        fail(&err, ERR_INTERNAL, "the stream held what could not be read");
+    else
+        fail(&err, ERR_TIMEOUT, "nothing heard from the server for %lld s", (long long)(SILENCE_MAX_MS / SECOND_MS));
     if (w->call)
         http_call_cancel(w->call);
     lost(w, &err);
