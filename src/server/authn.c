@@ -47,9 +47,12 @@ void authn_certificate(struct arena *a, const struct http_peer *peer, struct ide
 {
     struct authn_groups groups = { 0 };
     for (size_t i = 0; i < peer->organizations_count; i++)
-        authn_groups_add(&groups, a, peer->organizations[i]);
+        authn_groups_add(&groups, a, arena_str(a, peer->organizations[i]));
     authn_groups_add(&groups, a, STR("system:authenticated"));
-    *ret = (struct identity){ .user = peer->common_name, .groups = groups.items, .groups_count = groups.count };
+    /* Copies: the identity outlives the exchange, in the audit log. */
+    *ret = (struct identity){ .user = arena_str(a, peer->common_name),
+                              .groups = groups.items,
+                              .groups_count = groups.count };
     if (!str_empty(peer->certificate_der_sha256)) {
         struct identity_extra *extra = arena_new(a, struct identity_extra);
         struct str *value = arena_new(a, struct str);
