@@ -14,6 +14,7 @@
 #define LOG_PART "expire"
 #include "base/log.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #define CHECK_EVERY_MS (10 * SECOND_MS)
@@ -117,6 +118,8 @@ static void on_compact(void *arg)
     if (upto > 0) {
         store_compact(s->store, upto, on_compacted, x);
         state_forget(s->state, upto, RING_KEEP);
+        /* What a burst of writes took goes back to the system, not only to the allocator. */
+        malloc_trim(0);
     }
     x->compact_next = now;
     loop_timer_start(&x->compact, s->config.compact_every_ms);

@@ -103,7 +103,12 @@ void local_answer(struct request *r)
         c->done(c->arg, NULL, &r->err);
     else
         c->done(c->arg, r->result, NULL);
-    object_unref(TAKE(c->body));
+}
+
+void local_release(struct request *r)
+{
+    if (r->local)
+        object_unref(TAKE(r->local->body));
 }
 
 /* --- struct api ------------------------------------------------------------------------------------------------------------- */

@@ -71,7 +71,9 @@ static void wants_pretty(struct request *r)
 static int parse_http(struct request *r, struct error *err)
 {
     const struct http_request *http = r->exchange->request;
-    if (request_path_parse(&r->arena, http->method, http->path, &r->info, err) < 0)
+    /* Copied: the audit log and metrics read r->info after the exchange is gone. */
+    struct str path = arena_str(&r->arena, http->path), query = arena_str(&r->arena, http->query);
+    if (request_path_parse(&r->arena, http->method, path, &r->info, err) < 0)
         return -1;
     if (!r->info.is_resource) {
         wants_pretty(r);
@@ -82,7 +84,7 @@ static int parse_http(struct request *r, struct error *err)
         find_kind(r);
         return 0;
     }
-    if (request_options_parse(r, http->query, err) < 0)
+    if (request_options_parse(r, query, err) < 0)
         return -1;
     wants_pretty(r);
     find_kind(r);

@@ -1,4 +1,5 @@
 /* The phases of a request: one door that every step goes through, and what phases share. */
+#include "server/local.h"
 #include "server/server_internal.h"
 
 #define LOG_PART "server"
@@ -41,6 +42,7 @@ static void request_free(struct request *r)
     key_unlock(s->state, &r->core.lock);
     list_del(&r->core.link);
     s->requests_count--;
+    local_release(r);
     object_unref(r->old);
     object_unref(r->object);
     object_unref(r->result);

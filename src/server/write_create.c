@@ -79,7 +79,7 @@ int write_create(struct request *r, struct error *err)
     r->core.revision_given = !str_empty(value_to_str(value_get(meta, F_OBJECT_META_RESOURCE_VERSION)));
     struct str name = value_to_str(value_get(meta, F_OBJECT_META_NAME));
     if (!str_empty(name))
-        r->info.name = name;
+        r->info.name = arena_str(&r->arena, name);
     else if (!str_empty(value_to_str(value_get(meta, F_OBJECT_META_GENERATE_NAME))))
         generate_name(r, meta);
     return write_finish_create(r, r->tree, false, err);
