@@ -22,6 +22,7 @@ struct dns_server {
     struct env *env;
     struct dns_zone *zone;
     struct dns_forward *forward; /* NULL: other names are refused */
+    bool complete;
     struct udp *udp;
     struct listener *listener;
     struct list connections, waiting;
@@ -72,6 +73,8 @@ static size_t answer_now(struct dns_server *s, const struct dns_query *q, bool t
     if (rcode != DNS_NOERROR)
         return refuse(q, rcode, tcp, out, max);
     n = dns_zone_answer(s->zone, q, tcp, out, max, ret_alias);
+    if ((n || ret_alias->n) && !s->complete)
+        return refuse(q, DNS_SERVFAIL, tcp, out, max); /* "does not exist" would be remembered */
     if (n || s->forward)
         return n;
     return refuse(q, DNS_REFUSED, tcp, out, max);
@@ -315,4 +318,9 @@ void dns_server_put_service(struct dns_server *s, struct str key, const struct o
 
     str_cut(&name, '/', &namespace_);
     dns_zone_put(s->zone, namespace_, name, service, slices, slices_count);
+}
+
+void dns_server_set_complete(struct dns_server *s)
+{
+    s->complete = true;
 }

@@ -19,5 +19,7 @@ void dns_server_free(struct dns_server *s); /* NULL is fine */
 /* service NULL: gone. key: "namespace/name". */
 void dns_server_put_service(struct dns_server *s, struct str key, const struct object *service,
                             const struct object *const *slices, size_t slices_count);
+/* All Services were put: from now on a name that is not known does not exist. Before, the cluster's names get SERVFAIL. */
+void dns_server_set_complete(struct dns_server *s);
 
 #endif

@@ -92,10 +92,23 @@ static void on_slice(void *arg, UNUSED struct cache *c, const struct object *old
     }
 }
 
-static void on_node(void *arg, UNUSED struct cache *c, UNUSED const struct object *old, UNUSED const struct object *now)
+/* Heartbeats change Nodes all the time; ways to them come from these two. */
+static bool same_place(const struct object *a, const struct object *b)
+{
+    struct view x = object_root(a), y = object_root(b);
+
+    return view_equal(view_path(x, F_NODE_SPEC, F_NODE_SPEC_POD_CIDR),
+                      view_path(y, F_NODE_SPEC, F_NODE_SPEC_POD_CIDR)) &&
+           view_equal(view_path(x, F_NODE_STATUS, F_NODE_STATUS_ADDRESSES),
+                      view_path(y, F_NODE_STATUS, F_NODE_STATUS_ADDRESSES));
+}
+
+static void on_node(void *arg, UNUSED struct cache *c, const struct object *old, const struct object *now)
 {
     struct network *n = arg;
 
+    if (old && now && same_place(old, now))
+        return;
     n->nodes_changed = true;
     want_apply(n);
 }
@@ -190,6 +203,8 @@ static void apply(void *arg)
             return;
         }
         n->applied_once = true;
+        if (n->dns)
+            dns_server_set_complete(n->dns);
         forget_flows(n);
     }
     if (revision <= n->applied_revision)
@@ -413,7 +428,7 @@ int network_set_pod_cidr(struct network *n, struct str cidr, struct error *err)
         n->dns = dns_server_new(n->loop, n->env, n->config.cluster_domain, n->dns_ip, n->config.upstream_dns, &dns);
         if (!n->dns)
             log_error("cluster DNS not started", KV_ERR(&dns));
-        else
+        else if (n->applied_once) /* Services are known already: look at them once more */
             for (size_t i = 0; i < cache_all(n->services).count; i++)
                 on_service(n, n->services, NULL, cache_all(n->services).items[i]);
     }

@@ -381,6 +381,35 @@ TEST("DNS answers for Services, headless pods and other names, to the node's own
     lab_node_free(n);
 }
 
+TEST("traffic goes on while the agent is away, and after it came back")
+{
+    struct lab_node *n = lab_node(1, 10, 1);
+    char one[46], ip[46];
+    int pod_1 = lab_pod(n, "1", one), client = lab_pod(n, "2", ip);
+
+    lab_serve(pod_1, LAB_TCP, 8080, "first");
+    ready(n);
+    lab_say_service(n->api, "web", SERVICE, "TCP", "");
+    endpoints(n, "web", "TCP", one, NULL);
+    lab_node_stop(n);
+    ASSERT_STR(lab_ask(client, LAB_TCP, SERVICE, 80, NULL), "first 10.244.1.3");
+    lab_node_start(n, 1);
+    lab_turn(n, 20);
+    ASSERT_STR(lab_ask(client, LAB_TCP, SERVICE, 80, NULL), "first 10.244.1.3"); /* no list yet: the old rules hold */
+    ASSERT_STR(lab_dns(n, client, LAB_UDP, DNS, DNS_A, "web.default.svc.cluster.local"), "ERROR");
+    lab_enter(n->netns);
+    ASSERT_OK(network_attach(n->network, STR("1"), lab_path(pod_1), one, NULL), NULL);
+    ASSERT_OK(network_attach(n->network, STR("2"), lab_path(client), ip, NULL), NULL);
+    lab_say_service(n->api, "web", SERVICE, "TCP", "");
+    lab_say_endpoints(n->api, "web", "TCP", (const char *const[]){ one, NULL });
+    ready(n);
+    ASSERT_STR(lab_ask(client, LAB_TCP, SERVICE, 80, NULL), "first 10.244.1.3");
+    ASSERT_STR(lab_dns(n, client, LAB_UDP, DNS, DNS_A, "web.default.svc.cluster.local"), "NOERROR 10.96.0.80");
+    close(pod_1);
+    close(client);
+    lab_node_free(n);
+}
+
 static int64_t say_many(struct lab_node *n, int count)
 {
     AUTO_BUF struct buf json = BUF_MAX(MIB);
