@@ -69,7 +69,6 @@ TEST("a signed certificate carries names and times, and never outlives its CA")
 
 TEST("a signing request is read back, and a forged one is refused")
 {
-    AUTO_IDENTITY struct identity ca = ca_make("test CA");
     AUTO_BUF struct buf pem = BUF_MAX(16 * KIB);
     AUTO_ERROR struct error err = { 0 };
     struct pki_key *key = pki_key_new(PKI_ECDSA_P256), *csr_key;
