@@ -87,7 +87,7 @@ static void index_keys(struct cache *c, const struct object *o, index_key_fn *fn
 
     if (object_namespace(o).n)
         fn(c, CACHE_BY_NAMESPACE, object_namespace(o), o);
-    if (c->kind == &kind_pod && node.n)
+    if (node.n)
         fn(c, CACHE_BY_NODE, node, o);
     while (view_next(view_path(root, F_POD_METADATA, F_OBJECT_META_OWNER_REFERENCES), &it)) {
         struct str uid = view_str_at(it.value, F_OWNER_REFERENCE_UID);

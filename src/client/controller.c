@@ -274,7 +274,7 @@ static void on_fact(void *arg, struct str node)
         struct runner *r = &c->runners[i];
         if (!r->controller->node_facts)
             continue;
-        if (node.n && r->controller->kind == &kind_node)
+        if (node.n)
             emit(r, STR_NONE, node);
         else
             add_all(r);

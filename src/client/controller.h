@@ -64,8 +64,9 @@ struct controller {
     int (*reconcile)(struct reconcile *r, struct error *err);
     bool all_kinds; /* triggered by every kind klein serves, with `keys_all` (garbage collector) */
     trigger_keys_fn *keys_all;
-    bool node_facts; /* every key again when a fact about a node changes (see facts.h) */
-    int workers;     /* keys in work at once; 0 = 16 */
+    bool
+        node_facts; /* keys are names of nodes: a node's key again when a fact about it changes, all when `settled` does */
+    int workers;    /* keys in work at once; 0 = 16 */
 };
 
 /* Settings controllers may ask for, from flags. */

@@ -43,8 +43,8 @@ struct engine {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     struct list queue; /* of struct request, under mutex */
-    size_t waiting; /* the loop's */
-    bool closing; /* the loop's */
+    size_t waiting;    /* the loop's */
+    bool closing;      /* the loop's */
     /* what stats shows */
     atomic_uint_fast64_t commits, writes, revision, compacted, disk_bytes, disk_free;
     atomic_bool read_only;

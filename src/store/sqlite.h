@@ -15,8 +15,8 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 
-#define FOLDER_FORMAT      1 /* of the data folder; see sqlite_open.c */
-#define ROUND_REQUESTS_MAX 1000 /* requests in one transaction: bounds the time a writer waits for others */
+#define FOLDER_FORMAT      1          /* of the data folder; see sqlite_open.c */
+#define ROUND_REQUESTS_MAX 1000       /* requests in one transaction: bounds the time a writer waits for others */
 #define RESERVE_BYTES      (32 * MIB) /* given back to the file system when the disk is full, so that deletes still fit */
 
 enum statement {

@@ -34,22 +34,22 @@ enum store_change_type { STORE_PUT, STORE_DELETE };
 struct store_change {
     uint64_t revision;
     enum store_change_type type;
-    struct str key; /* borrowed for the call */
-    struct str value; /* the new value; for STORE_DELETE the last value; borrowed for the call */
+    struct str key;             /* borrowed for the call */
+    struct str value;           /* the new value; for STORE_DELETE the last value; borrowed for the call */
     uint64_t previous_revision; /* of the value replaced or deleted; 0 when the key is new */
-    struct str previous_value; /* of the value replaced, so that a replayed watch can tell what left its selector */
-    void *cookie; /* of the write that made it when this process made it; else NULL */
+    struct str previous_value;  /* of the value replaced, so that a replayed watch can tell what left its selector */
+    void *cookie;               /* of the write that made it when this process made it; else NULL */
 };
 
-#define STORE_EXPECT_ANY    UINT64_MAX /* unconditional */
+#define STORE_EXPECT_ANY    UINT64_MAX    /* unconditional */
 #define STORE_EXPECT_ABSENT ((uint64_t)0) /* the key must not exist */
 
 struct store_write {
     enum store_change_type type;
-    struct str key; /* copied */
-    struct str value; /* borrowed until done; empty for STORE_DELETE */
-    uint64_t expect; /* the revision the key must have now */
-    struct str guard_key; /* optional second compare in the same transaction: */
+    struct str key;          /* copied */
+    struct str value;        /* borrowed until done; empty for STORE_DELETE */
+    uint64_t expect;         /* the revision the key must have now */
+    struct str guard_key;    /* optional second compare in the same transaction: */
     uint64_t guard_revision; /*   guard_key must have this revision (a leader's epoch) */
     void *cookie;
 };
@@ -63,8 +63,8 @@ typedef void store_entry_fn(void *arg, struct str key, struct str value, uint64_
 typedef void store_change_fn(void *arg, const struct store_change *change);
 
 struct store_stats {
-    uint64_t revision; /* of the latest change delivered */
-    uint64_t compacted_revision; /* history up to and including this is gone */
+    uint64_t revision;                /* of the latest change delivered */
+    uint64_t compacted_revision;      /* history up to and including this is gone */
     uint64_t commits, writes, fsyncs; /* transactions, writes in them, fsync/fdatasync calls of the engine */
     uint64_t disk_bytes, disk_free_bytes;
     bool read_only; /* refuses writes: the disk is almost full */
