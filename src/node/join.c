@@ -109,6 +109,8 @@ static void write_request(struct buf *to, const struct agent_config *config, str
     json_object(&j, NULL);
     json_text(&j, "nodeName", config->node_name);
     json_str(&j, "csr", csr);
+    if (config->role)
+        json_bool(&j, "gateway", true);
     json_object_end(&j);
 }
 

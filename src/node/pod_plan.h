@@ -47,6 +47,6 @@ const char *pod_step_text(enum pod_step_type type);
 #define REMOVAL_WAIT_MS 2000 /* design: at most 2 s, inside the grace period */
 #define PRE_STOP_MIN_MS 2000 /* what is left after a pre-stop hook. Source: minimumGracePeriodInSeconds */
 #define KILL_AGAIN_MS   5000
-#define PROBE_EARLY_MS  25 /* readiness while a container starts: 25 ms doubling up to the period */
+#define PROBE_EARLY_MS  5 /* readiness while a container starts: 5 ms doubling up to the period */
 
 #endif

@@ -46,7 +46,8 @@ static int add_file(struct collect *c, struct str path, struct str content, unsi
     if (v->files_count == c->capacity) {
         size_t capacity = c->capacity ? 2 * c->capacity : 8;
         struct volume_file *more = arena_alloc_array(c->a, capacity, sizeof(*more));
-        memcpy(more, v->files, v->files_count * sizeof(*more)); /* files is not NULL then, or the count is 0 */
+        if (v->files_count)
+            memcpy(more, v->files, v->files_count * sizeof(*more));
         v->files = more;
         c->capacity = capacity;
     }
