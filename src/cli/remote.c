@@ -133,7 +133,8 @@ int remote_token_create(struct remote *r, int64_t ttl_s, struct secret *ret, str
              "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"type\":\"bootstrap.kubernetes.io/token\","
              "\"metadata\":{\"name\":\"bootstrap-token-%s\",\"namespace\":\"kube-system\"},"
              "\"stringData\":{\"token-id\":\"%s\",\"token-secret\":\"%s\",\"expiration\":\"%s\","
-             "\"usage-bootstrap-authentication\":\"true\",\"usage-bootstrap-signing\":\"true\"}}",
+             "\"usage-bootstrap-authentication\":\"true\",\"usage-bootstrap-signing\":\"true\","
+             "\"auth-extra-groups\":\"system:bootstrappers:klein-gateways\"}}",
              id, id, word, expires);
     if (remote_call(r, "POST", "/api/v1/namespaces/kube-system/secrets", buf_str(&body), 10 * SECOND_MS, NULL, err) < 0)
         return error_context(err, "make a join token");

@@ -1,12 +1,14 @@
 /*
  * The node authorizer: a node reads and writes only what its own pods need.
  *
- * Source: plugin/pkg/auth/authorizer/node, with the field selector rules of KEP-4601. One difference: a klein agent may
- * read all Nodes, for it makes the routes to their pod networks itself.
+ * Source: plugin/pkg/auth/authorizer/node, with the field selector rules of KEP-4601. Two differences: a klein agent may
+ * read all Nodes, for it makes the routes to their pod networks itself; and a node that joined as a gateway reads
+ * Ingresses and the TLS secrets they can name.
  */
 #include "server/authz.h"
 
 #include "kinds/fields.h"
+#include "server/nodes.h"
 
 struct ask {
     struct server *server;
@@ -188,6 +190,21 @@ static const char *check_pods_by_node(struct ask *ask)
     return "can only list/watch pods with spec.nodeName field selector";
 }
 
+static const char *check_gateway(struct ask *ask)
+{
+    return identity_in_group(ask->a->identity, STR(NODES_GATEWAYS_GROUP))
+               ? NULL
+               : "only nodes that joined as gateways may do this";
+}
+
+static const char *check_gateway_secrets(struct ask *ask)
+{
+    if (check_gateway(ask))
+        return check_needed(ask);
+    /* All of them at once, for Ingresses name them; but no secret of another type. */
+    return str_is(selector_value(ask->a->field_selector, STR("type")), "kubernetes.io/tls") ? NULL : check_needed(ask);
+}
+
 struct node_rule {
     const char *group, *resource, *subresource;
     const char *verbs; /* separated by spaces */
@@ -195,7 +212,8 @@ struct node_rule {
 };
 
 static const struct node_rule node_rules[] = {
-    { "", "secrets", "", "get list watch", check_needed },
+    { "", "secrets", "", "get", check_needed },
+    { "", "secrets", "", "list watch", check_gateway_secrets },
     { "", "configmaps", "", "get list watch", check_needed },
     { "", "serviceaccounts", "", "get", check_needed },
     { "", "serviceaccounts", "token", "create", check_needed },
@@ -216,6 +234,9 @@ static const struct node_rule node_rules[] = {
     { "authentication.k8s.io", "tokenreviews", "", "create", check_any },
     { "authorization.k8s.io", "subjectaccessreviews", "", "create", check_any },
     { "authorization.k8s.io", "localsubjectaccessreviews", "", "create", check_any },
+    { "networking.k8s.io", "ingresses", "", "get list watch", check_gateway },
+    { "networking.k8s.io", "ingresses", "status", "get update patch", check_gateway },
+    { "networking.k8s.io", "ingressclasses", "", "get list watch", check_gateway },
     { "node.k8s.io", "runtimeclasses", "", "get list watch", check_any },
 };
 

@@ -17,8 +17,10 @@
 #include "server/server.h"
 #include "transport/tunnel.h"
 
-#define NODES_MAX                 20000 /* known names; more are refused with ERR_TOO_MANY_REQUESTS */
-#define NODES_RECONNECT_WINDOW_MS 5000  /* a server that (re)started calls nobody silent before */
+#define NODES_MAX 20000 /* known names; more are refused with ERR_TOO_MANY_REQUESTS */
+#define NODES_GATEWAYS_GROUP                                                                                           \
+    "system:klein-gateways"            /* organization in the certificate of a node that joined as a gateway */
+#define NODES_RECONNECT_WINDOW_MS 5000 /* a server that (re)started calls nobody silent before */
 
 struct nodes;
 

@@ -37,6 +37,18 @@ static int check_request(const struct pki_csr *csr, struct str name, struct erro
     return 0;
 }
 
+/* A gateway reads TLS secrets of all namespaces: who may make one is a right of its own. */
+static int check_gateway(struct request *r)
+{
+    bool node = !str_empty(authz_node_name(&r->identity));
+    if (identity_in_group(&r->identity, node ? STR(NODES_GATEWAYS_GROUP) : STR("system:bootstrappers:klein-gateways")))
+        return 0;
+    return fail(&r->err, ERR_FORBIDDEN,
+                node ? "the node did not join as a gateway: join again with a token"
+                     : "the token is not for gateways: its secret lacks the group "
+                       "system:bootstrappers:klein-gateways");
+}
+
 /* May this identity have a certificate of this name? */
 static int check_identity(struct request *r, struct str name)
 {
@@ -71,9 +83,9 @@ static enum phase_result answer(struct request *r, struct str certificate)
     return request_answer(r, 200, STR("application/json"), buf_str(&text));
 }
 
-static int sign(struct request *r, struct str name, struct str pem, struct buf *ret)
+static int sign(struct request *r, struct str name, bool gateway, struct str pem, struct buf *ret)
 {
-    static const struct str organization = STR_INIT("system:nodes");
+    static const struct str organizations[] = { STR_INIT("system:nodes"), STR_INIT(NODES_GATEWAYS_GROUP) };
     struct pki_csr *csr = pki_csr_read(pem, &r->err);
     if (!csr) {
         r->err.code = ERR_BAD_REQUEST;
@@ -82,8 +94,8 @@ static int sign(struct request *r, struct str name, struct str pem, struct buf *
     int rc = check_request(csr, name, &r->err);
     if (rc == 0) {
         struct pki_key *key = pki_csr_key(csr);
-        rc = ca_sign_client(server_ca(r->server), key, pki_csr_common_name(csr), &organization, 1, CA_LEAF_LIFETIME_MS,
-                            ret, &r->err);
+        rc = ca_sign_client(server_ca(r->server), key, pki_csr_common_name(csr), organizations, gateway ? 2 : 1,
+                            CA_LEAF_LIFETIME_MS, ret, &r->err);
         pki_key_free(key);
     }
     pki_csr_free(csr);
@@ -107,7 +119,9 @@ enum phase_result nodes_join(struct request *r)
         return PHASE_FAILED;
     if (!is_node_name(name))
         return request_fail(r, ERR_BAD_REQUEST, "nodeName is no DNS-1123 subdomain");
-    if (check_identity(r, name) < 0 || sign(r, name, value_to_str(value_get_str(body, STR("csr"))), &certificate) < 0)
+    bool gateway = value_to_bool(value_get_str(body, STR("gateway")), false);
+    if (check_identity(r, name) < 0 || (gateway && check_gateway(r) < 0) ||
+        sign(r, name, gateway, value_to_str(value_get_str(body, STR("csr"))), &certificate) < 0)
         return PHASE_FAILED;
     log_info("node certificate issued", KV_STR("node", name), KV_STR("by", r->identity.user));
     return answer(r, buf_str(&certificate));

@@ -183,6 +183,7 @@ static struct value *token_secret(struct arena *a, struct str id, struct str tok
     put_data(a, o, "token-id", id);
     put_data(a, o, "token-secret", token_secret);
     put_data(a, o, "usage-bootstrap-authentication", STR("true"));
+    put_data(a, o, "auth-extra-groups", STR("system:bootstrappers:klein-gateways"));
     put_data(a, o, "description",
              STR("Made at the first start of the server; nodes join with it. Delete it to end that."));
     return o;

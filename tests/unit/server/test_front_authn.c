@@ -483,6 +483,42 @@ TEST("a node renews its certificate for its own name alone")
     stop();
 }
 
+TEST("joining as a gateway is a right of its own, and is kept by renewals alone")
+{
+    struct str nodes = STR("system:nodes"), both[] = { STR("system:nodes"), STR("system:klein-gateways") };
+    struct http_peer node = { .certificate = true,
+                              .common_name = STR("system:node:a"),
+                              .organizations = &nodes,
+                              .organizations_count = 1,
+                              .certificate_der_sha256 =
+                                  STR("0123456789012345678901234567890123456789012345678901234567890123") };
+    struct http_header token[] = { { STR("content-type"), STR("application/json") },
+                                   { STR("authorization"), STR("Bearer " TOKEN) } };
+    front_start(&f, NULL);
+    AUTO_FREE char *request = csr("system:node:a", "system:nodes", "");
+    AUTO_FREE char *body = xasprintf("{\"nodeName\":\"a\",\"gateway\":true,\"csr\":%s}", request);
+    put_bootstrap_token("");
+    call(NULL, "POST", "/klein/v1/join", body, token, 2);
+    ASSERT_INT(a.status, 403);
+    call(&node, "POST", "/klein/v1/join", body, token, 1);
+    ASSERT_INT(a.status, 403);
+    node.organizations = both;
+    node.organizations_count = 2;
+    call(&node, "POST", "/klein/v1/join", body, token, 1);
+    ASSERT_INT(a.status, 200);
+    ASSERT_OK(front_delete(&f, f.admin, &kind_secret, "kube-system", "bootstrap-token-abcdef"), &f.err);
+    put_bootstrap_token(",\"auth-extra-groups\":\"system:bootstrappers:klein-gateways\"");
+    call(NULL, "POST", "/klein/v1/join", body, token, 2);
+    ASSERT_INT(a.status, 200);
+    AUTO_ARENA struct arena arena = { 0 };
+    struct value *answer = value_parse(&arena, buf_str(&a.body), NULL, NULL);
+    struct pki_cert *cert = pki_cert_read(value_to_str(value_get_str(answer, STR("certificate"))), NULL);
+    ASSERT(cert);
+    ASSERT_INT(pki_cert_organizations_count(cert), 2);
+    pki_cert_free(cert);
+    stop();
+}
+
 TEST("too many attempts with bootstrap tokens from one address are answered 429, and other addresses are not")
 {
     struct http_peer one = { 0 }, two = { 0 };

@@ -322,7 +322,28 @@ TEST("controllers and scheduler have the rights they use, and not those of each 
     }
     ASSERT(!has_right("system:kube-scheduler", &controllers[1]));
     ASSERT(!has_right("system:kube-controller-manager", &scheduler[1]));
-    ASSERT(has_right("system:klein-gateway", &(struct right){ "list", "", "secrets", "", "" }));
-    ASSERT(!has_right("system:klein-gateway", &(struct right){ "update", "", "secrets", "", "a" }));
     front_stop(&f);
+}
+
+TEST("a node that joined as a gateway reads Ingresses and TLS secrets; other nodes do not")
+{
+    start();
+    struct str groups[] = { STR("system:nodes"), STR("system:klein-gateways"), STR("system:authenticated") };
+    struct api *gateway =
+        server_api(f.server, &(struct identity){ .user = STR("system:node:g"), .groups = groups, .groups_count = 3 });
+    struct api_call ingresses = { .verb = API_LIST, .kind = &kind_ingress };
+    struct api_call tls = { .verb = API_LIST, .kind = &kind_secret, .field_selector = STR("type=kubernetes.io/tls") };
+    struct api_call all = { .verb = API_LIST, .kind = &kind_secret };
+    struct api_call opaque = { .verb = API_LIST,
+                               .kind = &kind_secret,
+                               .field_selector = STR("type!=kubernetes.io/tls") };
+    ASSERT_OK(front_call(&f, gateway, ingresses), &f.err);
+    ASSERT_OK(front_call(&f, gateway, tls), &f.err);
+    ASSERT_INT(front_call(&f, gateway, all), -1);
+    ASSERT_INT(front_call(&f, gateway, opaque), -1);
+    ASSERT_INT(front_get(&f, gateway, &kind_secret, "default", "used"), -1);
+    ASSERT_INT(front_call(&f, node_a, ingresses), -1);
+    ASSERT_INT(front_call(&f, node_a, tls), -1);
+    gateway->ops->free(gateway);
+    stop();
 }
