@@ -404,3 +404,37 @@ TEST("scope is enforced: cluster objects not below a namespace, methods that mak
     ASSERT_INT(ask(&w, "GET", "/api/v1/namespaces/default/../../secrets", NULL), 400);
     world_stop(&w);
 }
+
+TEST("bombs are refused before they cost memory")
+{
+    struct world w;
+    world_start(&w);
+    struct buf text = BUF_MAX(MIB);
+    buf_add_text(&text, "metadata: {name: a}\nx0: &x0 [a, a, a, a, a, a, a, a, a, a]\n");
+    for (int i = 1; i < 9; i++)
+        buf_addf(&text, "x%d: &x%d [*x%d, *x%d, *x%d, *x%d, *x%d, *x%d, *x%d, *x%d, *x%d, *x%d]\n", i, i, i - 1, i - 1,
+                 i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
+    w.content_type = "application/yaml"; /* CVE-2019-11253 */
+    ASSERT_INT(ask(&w, "POST", MAPS, text.p), 400);
+    buf_clear(&text);
+    make_object(&w, MAPS, "a", "{}");
+    buf_add_char(&text, '[');
+    for (int i = 0; i < 10001; i++)
+        buf_addf(&text, "%s{\"op\":\"test\",\"path\":\"/kind\",\"value\":\"ConfigMap\"}", i ? "," : "");
+    buf_add_char(&text, ']');
+    w.content_type = "application/json-patch+json"; /* CVE-2019-1002100 */
+    ASSERT_INT(ask(&w, "PATCH", MAPS "/a", text.p), 413);
+    w.content_type = NULL;
+    buf_clear(&text);
+    buf_add_text(&text, MAPS "?labelSelector=");
+    for (int i = 0; i < 2000; i++)
+        buf_addf(&text, "a%d,", i);
+    buf_add_text(&text, "z");
+    ASSERT(ask(&w, "GET", text.p, NULL) >= 400 && w.status < 500);
+    buf_clear(&text);
+    for (int i = 0; i < 200; i++)
+        buf_add_text(&text, "{\"data\":");
+    ASSERT_INT(ask(&w, "POST", MAPS, text.p), 400);
+    buf_done(&text);
+    world_stop(&w);
+}
