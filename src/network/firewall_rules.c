@@ -44,10 +44,11 @@ static void add_sets(struct nft_batch *b)
     const uint32_t address_port = TYPE_3(TYPE_IPV4, TYPE_PROTO, TYPE_PORT), port = TYPE_2(TYPE_PROTO, TYPE_PORT);
     const uint32_t target = TYPE_2(TYPE_IPV4, TYPE_PORT), pair = TYPE_2(TYPE_MARK, TYPE_MARK);
     const uint32_t tracked = TYPE_3(TYPE_MARK, TYPE_IPV4, TYPE_PORT);
+    const uint32_t remembered = TYPE_4(TYPE_MARK, TYPE_MARK, TYPE_IPV4, TYPE_PORT);
     const struct nft_set sets[] = {
         { "endpoints", 8, pair, 8, target, false, 0 }, /* list, place -> address, port */
         { "sticky", 12, tracked, 0, 0, false, 0 },     /* list, address, port: endpoints clients may stick to */
-        { "affinity", 8, TYPE_2(TYPE_MARK, TYPE_IPV4), 12, tracked, true, AFFINITY_CLIENTS_MAX },
+        { "affinity", 8, TYPE_2(TYPE_MARK, TYPE_IPV4), 16, remembered, true, AFFINITY_CLIENTS_MAX },
         { "refused", 12, address_port, 0, 0, false, 0 },
         { "refused-ports", 8, port, 0, 0, false, 0 },
         { "host-ports", 12, address_port, 8, target, false, 0 },
@@ -57,9 +58,8 @@ static void add_sets(struct nft_batch *b)
 
     for (int kind = 0; kind < FRONTEND_KINDS; kind++) {
         bool address = kinds_of_frontends[kind].address;
-        /* -> class (how to pick), list (what to pick from) */
         nft_add_set(b, &(struct nft_set){ kinds_of_frontends[kind].map, address ? 12 : 8, address ? address_port : port,
-                                          8, pair, false, 0 });
+                                          12, TYPE_3(TYPE_MARK, TYPE_MARK, TYPE_MARK), false, 0 });
         nft_add_set(b, &(struct nft_set){ kinds_of_frontends[kind].pick, 4, TYPE_MARK, 0, NFT_DATA_VERDICT, false, 0 });
     }
     for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
@@ -67,6 +67,11 @@ static void add_sets(struct nft_batch *b)
 }
 
 /* --- Services ---------------------------------------------------------------------------------------------------------- */
+
+/*
+ * A frontend leads to: nothing (R(4)), class (R(5): how to pick), list (R(6): what from). The first word is there because nft(8)
+ * 1.0.6 aborts when a rule looks up what a map gave; the registers after the first are unknown to it, and it only complains.
+ */
 
 /* (address,) protocol, port of the destination from R(0) on. Packets without ports end the rule here. */
 static void load_key(struct nftnl_rule *r, bool address)
@@ -92,8 +97,8 @@ static void add_dispatch(struct nft_batch *b, const char *chain, enum frontend_k
     if (!kinds_of_frontends[kind].address)
         if_local_destination(r, false);
     load_key(r, kinds_of_frontends[kind].address);
-    x_map(r, kinds_of_frontends[kind].map, R(0), R(4)); /* R(4): class, R(5): list */
-    x_map(r, kinds_of_frontends[kind].pick, R(4), NFT_REG_VERDICT);
+    x_map(r, kinds_of_frontends[kind].map, R(0), R(4));
+    x_map(r, kinds_of_frontends[kind].pick, R(5), NFT_REG_VERDICT);
     nft_add_rule(b, r);
 }
 
@@ -119,24 +124,24 @@ static void add_sticky_rules(struct nft_batch *b, const char *chain, enum fronte
 {
     struct nftnl_rule *r = start_pick(chain, kind);
 
-    x_payload(r, NFT_PAYLOAD_NETWORK_HEADER, 12, 4, R(6)); /* R(5) list, R(6) client */
-    x_map(r, "affinity", R(5), R(8));                      /* R(8) list, R(9) address, R(10) port */
-    x_in_set(r, "sticky", R(8), false);
-    x_dynset(r, NFT_DYNSET_OP_UPDATE, "affinity", R(5), R(8), timeout_ms);
+    x_payload(r, NFT_PAYLOAD_NETWORK_HEADER, 12, 4, R(7)); /* R(6) list, R(7) client */
+    x_map(r, "affinity", R(6), R(8));                      /* R(8) class, R(9) list, R(10) address, R(11) port */
+    x_in_set(r, "sticky", R(9), false);
+    x_dynset(r, NFT_DYNSET_OP_UPDATE, "affinity", R(6), R(8), timeout_ms);
     mark(r);
-    x_dnat(r, R(9), R(10));
+    x_dnat(r, R(10), R(11));
     nft_add_rule(b, r);
 
     r = start_pick(chain, kind);
-    x_random(r, count, R(6));
-    x_map(r, "endpoints", R(5), R(6));                  /* now R(5) list, R(6) address, R(7) port */
-    x_map(r, kinds_of_frontends[kind].map, R(0), R(8)); /* R(9) list */
-    x_payload(r, NFT_PAYLOAD_NETWORK_HEADER, 12, 4, R(10));
+    x_random(r, count, R(7));
+    x_map(r, "endpoints", R(6), R(7));                  /* now R(5) class, R(6) list, R(7) address, R(8) port */
+    x_map(r, kinds_of_frontends[kind].map, R(0), R(9)); /* R(11) list */
+    x_payload(r, NFT_PAYLOAD_NETWORK_HEADER, 12, 4, R(12));
     /* An old memory does not change its value when it is updated: away with it. */
-    x_dynset(r, NFT_DYNSET_OP_DELETE, "affinity", R(9), R(5), 0);
-    x_dynset(r, NFT_DYNSET_OP_ADD, "affinity", R(9), R(5), timeout_ms);
+    x_dynset(r, NFT_DYNSET_OP_DELETE, "affinity", R(11), R(5), 0);
+    x_dynset(r, NFT_DYNSET_OP_ADD, "affinity", R(11), R(5), timeout_ms);
     mark(r);
-    x_dnat(r, R(6), R(7));
+    x_dnat(r, R(7), R(8));
     nft_add_rule(b, r);
 }
 
@@ -153,8 +158,8 @@ void firewall_add_pick(struct firewall *f, enum frontend_kind kind, uint32_t cla
     if (timeout_s)
         add_sticky_rules(b, chain, kind, count, (uint64_t)timeout_s * 1000);
     r = start_pick(chain, kind);
-    x_random(r, count, R(6));
-    x_map(r, "endpoints", R(5), R(8)); /* key: R(5) list, R(6) place; R(8) address, R(9) port */
+    x_random(r, count, R(7));
+    x_map(r, "endpoints", R(6), R(8)); /* key: R(6) list, R(7) place; R(8) address, R(9) port */
     mark(r);
     x_dnat(r, R(8), R(9));
     nft_add_rule(b, r);

@@ -217,7 +217,7 @@ static void put_frontend(struct firewall *f, struct loaded_port *p, struct loade
     const struct target_list *l = &p->lists[lf->f.local];
     struct frontend_key k = frontend_key(p, &lf->f);
     enum frontend_state wanted = l->count || lf->f.local ? FRONTEND_LOADED : FRONTEND_REFUSED;
-    uint32_t data[2] = { class_of(f, l->count, p->affinity_s), l->id };
+    uint32_t data[3] = { 0, class_of(f, l->count, p->affinity_s), l->id };
 
     if (lf->waiting) {
         if (!claim(f, lf, &k, true))
@@ -225,18 +225,18 @@ static void put_frontend(struct firewall *f, struct loaded_port *p, struct loade
         lf->waiting = false;
         f->waiting--;
     }
-    if (lf->state == wanted && (wanted == FRONTEND_REFUSED || lf->class == data[0]))
+    if (lf->state == wanted && (wanted == FRONTEND_REFUSED || lf->class == data[1]))
         return;
     remove_frontend(f, p, lf);
     if (wanted == FRONTEND_REFUSED) {
         nft_add_element(&f->batch, refused_set(lf->f.kind), k.bytes, k.n, NULL, 0);
     } else {
         if (l->count)
-            firewall_add_pick(f, lf->f.kind, data[0], l->count, p->affinity_s);
+            firewall_add_pick(f, lf->f.kind, data[1], l->count, p->affinity_s);
         nft_add_element(&f->batch, frontend_map(lf->f.kind), k.bytes, k.n, data, sizeof(data));
     }
     lf->state = wanted;
-    lf->class = data[0];
+    lf->class = data[1];
 }
 
 static void forget_frontend(struct firewall *f, struct loaded_port *p, struct loaded_frontend *lf)

@@ -410,6 +410,34 @@ TEST("traffic goes on while the agent is away, and after it came back")
     lab_node_free(n);
 }
 
+TEST("a pod is attached in milliseconds")
+{
+    enum { PODS = 40 };
+    struct lab_node *n = lab_node(1, 10, 1);
+    AUTO_ERROR struct error err = { 0 };
+    int netns[PODS];
+    int64_t start, attached;
+    char uid[32], ip[46];
+
+    ready(n);
+    for (int i = 0; i < PODS; i++)
+        netns[i] = lab_netns();
+    lab_enter(n->netns);
+    start = test_now_ms();
+    for (int i = 0; i < PODS; i++) {
+        snprintf(uid, sizeof(uid), "uid-%d", i);
+        ASSERT_OK(network_attach(n->network, str_of(uid), lab_path(netns[i]), ip, &err), &err);
+    }
+    attached = test_now_ms() - start;
+    network_keep_only(n->network, NULL, 0);
+    printf("%d pods attached in %lld ms, detached in %lld ms\n", PODS, (long long)attached,
+           (long long)(test_now_ms() - start - attached));
+    ASSERT(attached < PODS * 30);
+    for (int i = 0; i < PODS; i++)
+        close(netns[i]);
+    lab_node_free(n);
+}
+
 static int64_t say_many(struct lab_node *n, int count)
 {
     AUTO_BUF struct buf json = BUF_MAX(MIB);
