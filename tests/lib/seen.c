@@ -1,6 +1,7 @@
 /* A cluster as somebody sees it: a fake API that only lists what the test put there. */
 #include "seen.h"
 
+#include "client/internal.h"
 #include "kinds/fields.h"
 #include "loop/sim.h"
 #include "object/value.h"
@@ -77,6 +78,7 @@ void seen_init(struct seen *s)
 void seen_done(struct seen *s)
 {
     plan_done(&s->plan);
+    live_answers_done(&s->live);
     cluster_free(s->cluster);
     facts_done(&s->facts);
     loop_free(s->loop);
@@ -97,19 +99,17 @@ static void put_default(struct seen *s, struct value *o, name_id field, struct s
         value_set(&s->arena, o, field, text);
 }
 
-static struct object *complete(struct seen *s, const struct kind *kind, struct str text)
+static struct object *complete(struct seen *s, const struct kind *kind, const struct value *tree)
 {
     AUTO_ERROR struct error err = { 0 };
-    struct value *tree = value_parse(&s->arena, text, NULL, &err), *whole, *metadata;
+    struct value *whole = value_object(&s->arena), *metadata;
 
-    if (!tree)
-        FAIL("%s in %.*s", error_text(&err), STR_ARG(text));
-    whole = value_object(&s->arena);
     value_set(&s->arena, whole, F_POD_API_VERSION,
               kind->group[0] ? arena_printf(&s->arena, "%s/%s", kind->group, kind->version) : str_of(kind->version));
     value_set_text(&s->arena, whole, F_POD_KIND, kind->kind);
     for (uint32_t i = 0; i < tree->members_count; i++)
-        value_put_str(&s->arena, whole, tree->members[i].name, tree->members[i].value);
+        if (tree->members[i].id != F_POD_API_VERSION && tree->members[i].id != F_POD_KIND)
+            value_put_str(&s->arena, whole, tree->members[i].name, tree->members[i].value);
     metadata = value_make_object(&s->arena, whole, F_POD_METADATA);
     struct str name = value_to_str(value_get(metadata, F_OBJECT_META_NAME));
     if (kind->namespaced)
@@ -141,19 +141,18 @@ static void tell_all(struct seen *s, const struct kind *kind, enum api_event_typ
             tell(w, type, o);
 }
 
-const struct object *seen_add(struct seen *s, const struct kind *kind, const char *format, ...)
+const struct object *seen_get(const struct seen *s, const struct kind *kind, struct str namespace_, struct str name)
 {
-    va_list args;
-    struct str text;
+    ptrdiff_t at = find(s, kind, namespace_, name);
 
-    va_start(args, format);
-    text = arena_vprintf(&s->arena, format, args);
-    va_end(args);
-    for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] == '\'')
-            ((char *)(uintptr_t)text.p)[i] = '"';
-    struct object *o = complete(s, kind, text);
+    return at < 0 ? NULL : s->objects[at];
+}
+
+const struct object *seen_put(struct seen *s, const struct kind *kind, const struct value *tree)
+{
+    struct object *o = complete(s, kind, tree);
     ptrdiff_t at = find(s, kind, object_namespace(o), object_name(o));
+
     tell_all(s, kind, at < 0 ? API_ADDED : API_MODIFIED, o);
     if (at >= 0) {
         object_unref(s->objects[at]);
@@ -164,6 +163,25 @@ const struct object *seen_add(struct seen *s, const struct kind *kind, const cha
     s->objects[at] = o;
     s->kinds[at] = kind;
     return o;
+}
+
+const struct object *seen_add(struct seen *s, const struct kind *kind, const char *format, ...)
+{
+    AUTO_ERROR struct error err = { 0 };
+    va_list args;
+    struct str text;
+    struct value *tree;
+
+    va_start(args, format);
+    text = arena_vprintf(&s->arena, format, args);
+    va_end(args);
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] == '\'')
+            ((char *)(uintptr_t)text.p)[i] = '"';
+    tree = value_parse(&s->arena, text, NULL, &err);
+    if (!tree)
+        FAIL("%s in %.*s", error_text(&err), STR_ARG(text));
+    return seen_put(s, kind, tree);
 }
 
 void seen_remove(struct seen *s, const struct kind *kind, const char *namespace_, const char *name)
@@ -210,6 +228,7 @@ struct str seen_plan(struct seen *s, const struct controller *c, const char *nam
 
     plan_done(&s->plan);
     plan_init(&s->plan, &s->plan_arena);
+    s->plan.live = &s->live;
     if (c->kind)
         cluster_cache(s->cluster, c->kind);
     for (const struct trigger *t = c->triggers; t->kind; t++)
