@@ -19,6 +19,7 @@ struct deployment_set {
     int64_t replicas;                  /* spec, as seen */
     int64_t wanted;                    /* after this pass */
     int64_t current, ready, available; /* its status */
+    int64_t allowed;                   /* annotation max-replicas: replicas + surge when it was last scaled; 0 = none */
     int64_t revision;                  /* annotation deployment.kubernetes.io/revision; 0 = none */
     int64_t created_ms;
 };

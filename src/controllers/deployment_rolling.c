@@ -154,10 +154,14 @@ static int larger_older(const void *a, const void *b)
     return x->created_ms < y->created_ms ? -1 : x->created_ms > y->created_ms;
 }
 
-/* The share of a set in the change, rounded to the nearest; what is left over goes to the first. Source: GetReplicaSetProportion. */
+/*
+ * The share of a set in the change, rounded to the nearest; what is left over goes to the first. The base is what all sets together
+ * were allowed when this one was last scaled, as it noted itself. Source: GetReplicaSetProportion.
+ */
 static int64_t share(const struct deployment_set *s, int64_t old_total, int64_t new_total, int64_t left)
 {
-    int64_t scaled = old_total ? (s->replicas * new_total * 2 + old_total) / (old_total * 2) : 0;
+    int64_t base = s->allowed > 0 ? s->allowed : old_total;
+    int64_t scaled = base ? (s->replicas * new_total * 2 + base) / (base * 2) : 0;
     int64_t change = scaled - s->replicas;
 
     return left > 0 ? MIN(MAX(change, 0), left) : MAX(MIN(change, 0), left);

@@ -35,6 +35,7 @@ static struct deployment_set set_of(const struct object *o)
 
     s.wanted = s.replicas;
     str_to_i64(view_str(annotation(o, ANNOTATION_REVISION)), &s.revision);
+    str_to_i64(view_str(annotation(o, ANNOTATION_MAX)), &s.allowed);
     time_parse(view_str_at(root, F_POD_METADATA, F_OBJECT_META_CREATION_TIMESTAMP), &s.created_ms);
     return s;
 }

@@ -111,6 +111,18 @@ static void touch(struct deployment *d, struct value *progressing)
               arena_str(d->r->arena, str_of(time_format(d->r->now_ms, now))));
 }
 
+/* The last rollout's success stands there still: this rollout's clock starts now, even if not one pod of it can be made. */
+static bool is_about_another_set(const struct deployment *d, const struct value *progressing)
+{
+    AUTO_BUF struct buf quoted = BUF_MAX(KIB);
+
+    if (!d->new_set ||
+        !str_is(value_to_str(value_get(progressing, F_DEPLOYMENT_CONDITION_REASON)), "NewReplicaSetAvailable"))
+        return false;
+    buf_addf(&quoted, "\"%.*s\"", STR_ARG(d->new_set->name));
+    return !str_contains(value_to_str(value_get(progressing, F_DEPLOYMENT_CONDITION_MESSAGE)), buf_str(&quoted));
+}
+
 static void set_progressing(struct deployment *d, struct value *conditions, const struct counts *c)
 {
     struct arena *a = d->r->arena;
@@ -134,6 +146,10 @@ static void set_progressing(struct deployment *d, struct value *conditions, cons
         set_condition(d, conditions, "Progressing", "True", "ReplicaSetUpdated",
                       arena_printf(a, "%.*s is progressing.", STR_ARG(subject)));
         touch(d, find(conditions, "Progressing"));
+        has_timed_out(d, find(conditions, "Progressing"));
+    } else if (is_about_another_set(d, old)) {
+        set_condition(d, conditions, "Progressing", "True", "NewReplicaSetCreated",
+                      arena_printf(a, "Created new replica set \"%.*s\"", STR_ARG(d->new_set->name)));
         has_timed_out(d, find(conditions, "Progressing"));
     } else if (has_timed_out(d, old)) {
         set_condition(d, conditions, "Progressing", "False", "ProgressDeadlineExceeded",

@@ -41,7 +41,10 @@ static int expected_from_scales(struct reconcile *r, struct objects pods, int64_
     *ret = 0;
     for (size_t i = 0; i < pods.count; i++) {
         struct str uid;
-        int64_t scale = scale_of(r, pods.items[i], &uid);
+        int64_t scale;
+        if (!view_present(own_controller(pods.items[i])))
+            continue; /* an unmanaged pod has no scale and is left out, as upstream */
+        scale = scale_of(r, pods.items[i], &uid);
         if (scale < 0)
             return fail(err, ERR_INVALID, "found no controllers for pod \"%.*s\"", STR_ARG(object_name(pods.items[i])));
         if (!map_put(&seen, uid, r))

@@ -66,10 +66,9 @@ static struct value *subset_for(struct arena *a, struct value *subsets, struct v
     return subset;
 }
 
-static struct value *subsets_of(struct reconcile *r)
+static struct value *subsets_of(struct reconcile *r, struct endpoint_pods pods)
 {
     struct arena *a = r->arena;
-    struct endpoint_pods pods = endpoint_pods_of(r, r->object);
     struct value *subsets = value_array(a);
 
     for (size_t i = 0; i < MIN(pods.count, ADDRESSES_MAX); i++) {
@@ -89,9 +88,21 @@ static struct value *subsets_of(struct reconcile *r)
     return subsets;
 }
 
+static void set_over_capacity(struct arena *a, struct value *metadata, bool cut)
+{
+    struct str name = STR("endpoints.kubernetes.io/over-capacity");
+    struct value *annotations = value_get(metadata, F_OBJECT_META_ANNOTATIONS);
+
+    if (cut)
+        value_put_str(a, value_make_object(a, metadata, F_OBJECT_META_ANNOTATIONS), name, value_text(a, "truncated"));
+    else if (annotations)
+        value_del_str(annotations, name);
+}
+
 static struct value *tree_of(struct reconcile *r, const struct object *old)
 {
     struct arena *a = r->arena;
+    struct endpoint_pods pods = endpoint_pods_of(r, r->object);
     struct value *tree = old ? value_of_view(a, object_root(old)) : value_object(a), *metadata, *labels, *subsets;
 
     value_set_text(a, tree, F_POD_API_VERSION, "v1");
@@ -106,7 +117,8 @@ static struct value *tree_of(struct reconcile *r, const struct object *old)
         value_put_str(a, labels, STR("service.kubernetes.io/headless"), value_text(a, ""));
     value_put_str(a, labels, STR("endpoints.kubernetes.io/managed-by"), value_text(a, "endpoint-controller"));
     value_put(a, metadata, F_OBJECT_META_LABELS, labels);
-    subsets = subsets_of(r);
+    set_over_capacity(a, metadata, pods.count > ADDRESSES_MAX);
+    subsets = subsets_of(r, pods);
     value_put(a, tree, F_ENDPOINTS_SUBSETS, subsets->items_count ? subsets : NULL);
     return tree;
 }

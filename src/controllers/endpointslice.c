@@ -2,6 +2,7 @@
  * EndpointSlices: the pods behind a Service, in slices of at most 100, changed as little as possible.
  * Source: k8s.io/kubernetes/pkg/controller/endpointslice, k8s.io/endpointslice.
  */
+#include "base/map.h"
 #include "controllers/controllers.h"
 #include "controllers/endpoints.h"
 #include "controllers/own.h"
@@ -72,7 +73,10 @@ static struct value *endpoint(struct reconcile *r, const struct object *service,
 struct group {
     struct value *ports; /* array of EndpointPort */
     struct value **endpoints;
-    size_t count, used; /* used: placed in an existing slice, moved to the front */
+    bool *placed;      /* of each endpoint: it is in a slice */
+    struct map places; /* uid of the pod -> index into endpoints + 1 */
+    size_t count;
+    size_t next; /* none before this one is left to be placed */
 };
 
 struct groups {
@@ -109,28 +113,44 @@ static struct group *group_for(struct reconcile *r, struct groups *g, struct val
             return &g->items[i];
     GROW(g->items, g->count, g->capacity);
     struct group *new = &g->items[g->count++];
-    *new = (struct group){ .ports = ports, .endpoints = arena_alloc_array(r->arena, most, sizeof(struct value *)) };
+    *new = (struct group){ .ports = ports,
+                           .endpoints = arena_alloc_array(r->arena, most, sizeof(struct value *)),
+                           .placed = arena_alloc_array(r->arena, most, sizeof(bool)) };
     return new;
+}
+
+static void group_add(struct group *g, const struct object *pod, struct value *endpoint)
+{
+    g->endpoints[g->count++] = endpoint;
+    map_put(&g->places, object_uid(pod), (void *)g->count);
 }
 
 /* --- fitting into slices ----------------------------------------------------------------------------------------------------------- */
 
-static struct str uid_of(struct value *endpoint)
+/* The endpoint of this pod; NULL when it is gone, of another group, or placed already. */
+static struct value *place(struct group *g, struct str uid)
 {
-    return value_to_str(value_path(endpoint, F_ENDPOINT_TARGET_REF, F_OBJECT_REFERENCE_UID));
+    size_t at = (size_t)map_get(&g->places, uid);
+
+    if (!at || g->placed[at - 1])
+        return NULL;
+    g->placed[at - 1] = true;
+    return g->endpoints[at - 1];
 }
 
-/* Take the endpoint of this uid out of those not placed yet; NULL when it is gone. */
-static struct value *take(struct group *g, struct str uid)
+static bool has_more(struct group *g)
 {
-    for (size_t i = g->used; i < g->count; i++)
-        if (str_eq(uid_of(g->endpoints[i]), uid)) {
-            struct value *found = g->endpoints[i];
-            g->endpoints[i] = g->endpoints[g->used];
-            g->endpoints[g->used++] = found;
-            return found;
-        }
-    return NULL;
+    while (g->next < g->count && g->placed[g->next])
+        g->next++;
+    return g->next < g->count;
+}
+
+static void fill(struct arena *a, struct group *g, struct value *endpoints)
+{
+    while (endpoints->items_count < SLICE_MAX && has_more(g)) {
+        g->placed[g->next] = true;
+        value_append(a, endpoints, g->endpoints[g->next]);
+    }
 }
 
 static void set_labels(struct reconcile *r, struct value *tree, const struct object *service)
@@ -149,51 +169,65 @@ static void set_labels(struct reconcile *r, struct value *tree, const struct obj
     value_put(a, metadata, F_OBJECT_META_LABELS, labels);
 }
 
-/* What of this slice remains, refreshed; what is missing may fill it when `fill`. Plans an update, or a deletion when nothing does. */
-static void update_slice(struct reconcile *r, const struct object *service, const struct object *slice, struct group *g,
-                         bool fill)
+struct slice { /* one that is there, and what it shall hold */
+    const struct object *object;
+    struct group *group; /* NULL: no endpoint has its ports any more */
+    struct value *endpoints;
+};
+
+static struct slice keep(struct reconcile *r, struct group *group, const struct object *object)
 {
-    struct arena *a = r->arena;
-    struct value *tree = value_of_view(a, object_root(slice)), *endpoints = value_array(a);
+    struct slice s = { object, group, value_array(r->arena) };
     struct view_iter it = { 0 };
 
-    while (view_next(view_get(object_root(slice), F_ENDPOINT_SLICE_ENDPOINTS), &it)) {
-        struct value *e = g ? take(g, view_str_at(it.value, F_ENDPOINT_TARGET_REF, F_OBJECT_REFERENCE_UID)) : NULL;
+    while (group && view_next(view_get(object_root(object), F_ENDPOINT_SLICE_ENDPOINTS), &it)) {
+        struct value *e = place(group, view_str_at(it.value, F_ENDPOINT_TARGET_REF, F_OBJECT_REFERENCE_UID));
         if (e)
-            value_append(a, endpoints, e);
+            value_append(r->arena, s.endpoints, e);
     }
-    while (fill && g && g->used < g->count && endpoints->items_count < SLICE_MAX)
-        value_append(a, endpoints, g->endpoints[g->used++]);
-    if (!endpoints->items_count) {
-        plan_delete(r, &kind_endpointslice, slice, NULL, -1);
+    return s;
+}
+
+static void plan_slice(struct reconcile *r, const struct object *service, const struct slice *s)
+{
+    struct value *tree;
+
+    if (!s->endpoints->items_count) {
+        plan_delete(r, &kind_endpointslice, s->object, NULL, -1);
         return;
     }
-    value_put(a, tree, F_ENDPOINT_SLICE_ENDPOINTS, endpoints);
-    value_put(a, tree, F_ENDPOINT_SLICE_PORTS, g->ports);
+    tree = value_of_view(r->arena, object_root(s->object));
+    value_put(r->arena, tree, F_ENDPOINT_SLICE_ENDPOINTS, s->endpoints);
+    value_put(r->arena, tree, F_ENDPOINT_SLICE_PORTS, s->group->ports);
     set_labels(r, tree, service);
-    if (!value_equal(tree, value_of_view(a, object_root(slice))))
-        plan_update(r, &kind_endpointslice, slice, tree, "");
+    if (!value_equal(tree, value_of_view(r->arena, object_root(s->object))))
+        plan_update(r, &kind_endpointslice, s->object, tree, "");
+}
+
+/* Names are chosen here; a clash fails the pass and the next tries others. */
+static struct str slice_name(struct reconcile *r, size_t index)
+{
+    uint64_t n = (r->random + index * UINT64_C(0x9E3779B97F4A7C15)) * UINT64_C(0xBF58476D1CE4E5B9);
+
+    return arena_printf(r->arena, "%.*s-%05x", STR_ARG(str_part(r->name, 0, 57)), (unsigned)(n >> 40 & 0xfffff));
 }
 
 static void create_slice(struct reconcile *r, const struct object *service, struct group *g, size_t index)
 {
     struct arena *a = r->arena;
     struct value *tree = value_object(a), *metadata, *endpoints;
-    struct str base = str_part(r->name, 0, 57);
 
     value_set_text(a, tree, F_POD_API_VERSION, "discovery.k8s.io/v1");
     value_set_text(a, tree, F_POD_KIND, "EndpointSlice");
     metadata = value_make_object(a, tree, F_POD_METADATA);
-    value_set(a, metadata, F_OBJECT_META_NAME,
-              arena_printf(a, "%.*s-%05x", STR_ARG(base), (unsigned)((r->random >> (index % 40)) & 0xfffff)));
-    value_set(a, metadata, F_OBJECT_META_GENERATE_NAME, arena_printf(a, "%.*s-", STR_ARG(base)));
+    value_set(a, metadata, F_OBJECT_META_NAME, slice_name(r, index));
+    value_set(a, metadata, F_OBJECT_META_GENERATE_NAME, arena_printf(a, "%.*s-", STR_ARG(str_part(r->name, 0, 57))));
     value_set(a, metadata, F_OBJECT_META_NAMESPACE, r->namespace_);
     set_labels(r, tree, service);
     own_set_controller(a, tree, &kind_service, service);
     value_set_text(a, tree, F_ENDPOINT_SLICE_ADDRESS_TYPE, "IPv4");
     endpoints = value_make_array(a, tree, F_ENDPOINT_SLICE_ENDPOINTS);
-    while (g->used < g->count && endpoints->items_count < SLICE_MAX)
-        value_append(a, endpoints, g->endpoints[g->used++]);
+    fill(a, g, endpoints);
     value_put(a, tree, F_ENDPOINT_SLICE_PORTS, g->ports);
     plan_create(r, &kind_endpointslice, r->namespace_, tree);
 }
@@ -203,7 +237,7 @@ static struct group *group_of_slice(struct reconcile *r, struct groups *g, const
     struct value *ports = value_of_view(r->arena, view_get(object_root(slice), F_ENDPOINT_SLICE_PORTS));
 
     for (size_t i = 0; i < g->count; i++)
-        if (ports && value_equal(g->items[i].ports, ports))
+        if (ports ? value_equal(g->items[i].ports, ports) : !g->items[i].ports->items_count)
             return &g->items[i];
     return NULL;
 }
@@ -211,21 +245,20 @@ static struct group *group_of_slice(struct reconcile *r, struct groups *g, const
 static void plan_slices(struct reconcile *r, const struct object *service, struct groups *g)
 {
     struct objects all = reconcile_by(r, &kind_endpointslice, CACHE_BY_CONTROLLER, object_uid(service));
-    size_t index = 0;
+    struct slice *slices = arena_alloc_array(r->arena, all.count + 1, sizeof(*slices));
+    size_t count = 0, index = 0;
 
     /* First what is placed already stays where it is; then the rest goes where there is room; then new slices. */
-    for (size_t i = 0; i < all.count; i++) {
-        struct view_iter it = { 0 };
-        struct group *group = group_of_slice(r, g, all.items[i]);
-        size_t kept = 0;
-        if (!is_mine(all.items[i]) || pod_is_terminating(all.items[i]))
-            continue;
-        while (group && view_next(view_get(object_root(all.items[i]), F_ENDPOINT_SLICE_ENDPOINTS), &it))
-            kept++;
-        update_slice(r, service, all.items[i], group, kept < SLICE_MAX);
-    }
+    for (size_t i = 0; i < all.count; i++)
+        if (is_mine(all.items[i]) && !pod_is_terminating(all.items[i]))
+            slices[count++] = keep(r, group_of_slice(r, g, all.items[i]), all.items[i]);
+    for (size_t i = 0; i < count; i++)
+        if (slices[i].group)
+            fill(r->arena, slices[i].group, slices[i].endpoints);
+    for (size_t i = 0; i < count; i++)
+        plan_slice(r, service, &slices[i]);
     for (size_t i = 0; i < g->count; i++)
-        while (g->items[i].used < g->items[i].count)
+        while (has_more(&g->items[i]))
             create_slice(r, service, &g->items[i], index++);
 }
 
@@ -241,9 +274,11 @@ static int reconcile(struct reconcile *r, struct error *err)
     for (size_t i = 0; i < pods.count; i++) {
         struct value *ports = slice_ports(r, r->object, pods.items[i].pod);
         struct group *group = group_for(r, &g, ports, pods.count);
-        group->endpoints[group->count++] = endpoint(r, r->object, &pods.items[i]);
+        group_add(group, pods.items[i].pod, endpoint(r, r->object, &pods.items[i]));
     }
     plan_slices(r, r->object, &g);
+    for (size_t i = 0; i < g.count; i++)
+        map_done(&g.items[i].places);
     free(g.items);
     return 0;
 }

@@ -5,6 +5,7 @@
  * A key is (plural.group, namespace/name). An owner that no cache shows is confirmed absent by a live read before anything
  * is deleted for it.
  */
+#include "base/time.h"
 #include "controllers/controllers.h"
 #include "controllers/pod.h"
 #include "kinds/fields.h"
@@ -13,7 +14,9 @@
 
 #define FOREGROUND "foregroundDeletion"
 #define ORPHAN     "orphan"
-#define PASS_MAX   500 /* dependents handled in one pass */
+#define LOOK_AGAIN_MS                                                                                                  \
+    (5 * SECOND_MS)  /* a dependent that was released instead of deleted tells its former owner nothing */
+#define PASS_MAX 500 /* dependents handled in one pass */
 
 /* --- keys ------------------------------------------------------------------------------------------------------------------------- */
 
@@ -73,20 +76,24 @@ static void keys_all(struct cluster *cluster, const struct object *changed, trig
     const struct kind *kind = kind_of_object(changed);
     struct view_iter it = { 0 };
 
+    const struct object *now;
+    bool gone;
+
     if (!kind || !is_collected(kind))
         return;
+    now = cache_get(cluster_cache(cluster, kind), object_namespace(changed), object_name(changed));
+    gone = !now || !str_eq(object_uid(now), object_uid(changed));
     if (view_count(owners_of(changed)) || pod_is_terminating(changed))
         emit_object(kind, object_namespace(changed), object_name(changed), emit, arg);
     /* An owner waits for its dependents; dependents look again when their owner changes or goes. */
     while (view_next(owners_of(changed), &it)) {
         const struct kind *owner = kind_of_api(view_str_at(it.value, F_OWNER_REFERENCE_API_VERSION),
                                                view_str_at(it.value, F_OWNER_REFERENCE_KIND));
-        if (owner && pod_is_terminating(changed))
+        if (owner && (gone || pod_is_terminating(changed)))
             emit_object(owner, owner->namespaced ? object_namespace(changed) : STR_NONE,
                         view_str_at(it.value, F_OWNER_REFERENCE_NAME), emit, arg);
     }
-    const struct object *now = cache_get(cluster_cache(cluster, kind), object_namespace(changed), object_name(changed));
-    if (now && !pod_is_terminating(now))
+    if (!gone && !pod_is_terminating(now))
         return;
     for (size_t k = 0; k < kinds_count; k++) {
         if (!is_collected(kinds[k]))
@@ -182,8 +189,10 @@ static void finish_foreground(struct reconcile *r, const struct kind *kind, cons
             continue;
         struct objects dependents = reconcile_by(r, kinds[k], CACHE_BY_OWNER, object_uid(owner));
         for (size_t i = 0; i < dependents.count; i++)
-            if (blocks(dependents.items[i], owner))
+            if (blocks(dependents.items[i], owner)) {
+                plan_wake(r, LOOK_AGAIN_MS);
                 return;
+            }
     }
     plan_drop_finalizer(r, kind, owner, FOREGROUND);
 }

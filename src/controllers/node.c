@@ -3,7 +3,8 @@
  * Source of conditions, taints and texts: k8s.io/kubernetes/pkg/controller/nodelifecycle.
  *
  * Who is silent is a fact of the servers' streams (client/facts.h), not of a lease: a node is noticed within a second. When every
- * node is silent it is the control plane that is cut off: nothing is changed then. When more than half are silent,
+ * node is silent it is the control plane that is cut off: no condition is changed then, and taints that evict for silence, set
+ * while the nodes fell silent one after the other, are taken back. When more than half are silent,
  * nodes are still marked, so that nothing new goes there, but no pod is evicted beyond those of the nodes that fell silent
  * first: at most half of the nodes carry a NoExecute taint for silence at any time.
  */
@@ -12,6 +13,7 @@
 #include "controllers/pod.h"
 #include "kinds/fields.h"
 
+#define SILENT_LOOK_MS    500
 #define TAINT_UNREACHABLE "node.kubernetes.io/unreachable"
 #define TAINT_NOT_READY   "node.kubernetes.io/not-ready"
 
@@ -129,7 +131,7 @@ static bool may_evict(const struct reconcile *r)
     return nodes.count == 1 || (evicted + 1) * 2 <= nodes.count;
 }
 
-static void plan_taints(struct reconcile *r, bool silent)
+static void plan_taints(struct reconcile *r, bool silent, bool cut_off)
 {
     struct value *tree = value_of_view(r->arena, object_root(r->object));
     struct value *spec = value_make_object(r->arena, tree, F_NODE_SPEC);
@@ -140,7 +142,7 @@ static void plan_taints(struct reconcile *r, bool silent)
     bool changed = false;
 
     changed |= want_taint(r, taints, TAINT_UNREACHABLE, "NoSchedule", unreachable);
-    changed |= want_taint(r, taints, TAINT_UNREACHABLE, "NoExecute", unreachable && may_evict(r));
+    changed |= want_taint(r, taints, TAINT_UNREACHABLE, "NoExecute", unreachable && !cut_off && may_evict(r));
     changed |= want_taint(r, taints, TAINT_NOT_READY, "NoSchedule", not_ready);
     changed |= want_taint(r, taints, TAINT_NOT_READY, "NoExecute", not_ready);
     for (size_t i = 0; i < ARRAY_SIZE(condition_taints); i++) {
@@ -172,24 +174,24 @@ static bool all_are_silent(const struct reconcile *r)
 
 static int reconcile(struct reconcile *r, struct error *err)
 {
-    bool silent;
+    bool silent, cut_off;
 
     (void)err;
     if (!r->object || pod_is_terminating(r->object))
         return 0;
     silent = facts_silent_ms(r->facts, r->name) > 0;
-    if (silent && all_are_silent(r)) {
-        plan_wake(r, SECOND_MS);
+    cut_off = silent && all_are_silent(r);
+    if (silent)
+        plan_wake(r, SILENT_LOOK_MS); /* whether the others fall silent too decides about this one */
+    if (cut_off && !has_taint(r->object, TAINT_UNREACHABLE, "NoExecute"))
         return 0;
-    }
-    if (silent && !str_is(view_str_at(pod_condition(r->object, "Ready"), F_NODE_CONDITION_STATUS), "Unknown")) {
+    if (silent && !cut_off &&
+        !str_is(view_str_at(pod_condition(r->object, "Ready"), F_NODE_CONDITION_STATUS), "Unknown")) {
         plan_unknown(
             r); /* the endpoints follow from this write; the taints come with the next pass, which it triggers */
         return 0;
     }
-    plan_taints(r, silent);
-    if (silent && !may_evict(r))
-        plan_wake(r, SECOND_MS);
+    plan_taints(r, silent, cut_off);
     return 0;
 }
 
