@@ -137,13 +137,17 @@ enum phase_result authn_phase(struct request *r)
         return refuse(r, "the Authorization header is no bearer token");
     case SHOWN_TOKEN: {
         AUTO_ERROR struct error err = { 0 };
-        if (authn_looks_like_bootstrap_token(token) && !authn_attempt(r)) {
+        bool guessable = authn_looks_like_bootstrap_token(token);
+        if (guessable && !authn_attempts_left(r)) {
             request_fail(r, ERR_TOO_MANY_REQUESTS, "too many attempts from this address, try again later");
             r->err.retry_after_s = 1;
             return PHASE_FAILED;
         }
-        if (authn_token(r->server, &r->arena, token, (struct authn_audiences){ 0 }, &r->identity, NULL, &err) < 0)
+        if (authn_token(r->server, &r->arena, token, (struct authn_audiences){ 0 }, &r->identity, NULL, &err) < 0) {
+            if (guessable)
+                authn_attempt(r);
             return refuse(r, error_text(&err));
+        }
         return PHASE_DONE;
     }
     case SHOWN_NOTHING:

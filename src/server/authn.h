@@ -33,8 +33,9 @@ int authn_token(struct server *s, struct arena *a, struct str token, struct auth
 int authn_bootstrap_token(struct server *s, struct arena *a, struct str token, struct identity *ret, struct error *err);
 bool authn_looks_like_bootstrap_token(struct str token);
 
-/* Takes an attempt from the caller's address; false: too many, answer 429. */
+/* Takes an attempt from the caller's address (a wrong bootstrap token, a join); false: too many, answer 429. */
 bool authn_attempt(struct request *r);
+bool authn_attempts_left(struct request *r); /* without taking one */
 
 /* The identity of a verified client certificate. */
 void authn_certificate(struct arena *a, const struct http_peer *peer, struct identity *ret);
