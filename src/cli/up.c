@@ -121,25 +121,6 @@ static int write_token(const struct cluster_record *c, struct remote *r, struct 
     return file_write(path, secret_reveal(&token), 0600, err);
 }
 
-/* The gateway of the edge reads routes and TLS secrets of the whole cluster; other nodes may not. */
-static int allow_gateway(struct remote *r, struct error *err)
-{
-    static const char binding[] =
-        "{\"apiVersion\":\"rbac.authorization.k8s.io/"
-        "v1\",\"kind\":\"ClusterRoleBinding\",\"metadata\":{\"name\":\"klein:gateway:edge\"},"
-        "\"subjects\":[{\"kind\":\"User\",\"apiGroup\":\"rbac.authorization.k8s.io\",\"name\":\"system:node:gateway\"}]"
-        ","
-        "\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"ClusterRole\",\"name\":\"klein:gateway\"}}";
-    AUTO_ERROR struct error failed = { 0 };
-
-    if (remote_call(r, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", str_of(binding), 5000, NULL,
-                    &failed) == 0 ||
-        failed.code == ERR_ALREADY_EXISTS)
-        return 0;
-    error_move(err, &failed);
-    return error_context(err, "let the gateway read routes");
-}
-
 static int start_edge(struct cluster_record *c, const struct machine_settings *settings, struct error *err)
 {
     int ready_fd;
@@ -268,8 +249,7 @@ static int bring_up(struct cluster_record *c, const struct machine_settings *set
     if (wait_server(c, &remote, err) < 0)
         return -1;
     progress("the API server is ready");
-    if (allow_gateway(&remote, err) == 0 && write_token(c, &remote, err) == 0 &&
-        start_nodes(c, settings, &started, err) == 0) {
+    if (write_token(c, &remote, err) == 0 && start_nodes(c, settings, &started, err) == 0) {
         progress("%d of %d nodes started, waiting until all are Ready", started, c->nodes_count);
         result = wait_nodes(c, &remote, err);
     }

@@ -319,7 +319,6 @@ TEST("duplicate fields are reported by path")
 
 TEST("many thousand names are checked for duplicates in linear time")
 {
-    AUTO_ARENA struct arena a = { 0 };
     AUTO_BUF struct buf json = BUF_MAX(8 * MIB), got = BUF_MAX(8 * MIB);
     buf_add_char(&json, '{');
     for (unsigned i = 0; i < 100000; i++)
