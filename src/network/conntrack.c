@@ -16,9 +16,7 @@ struct tuple {
 };
 
 struct search {
-    const struct service_target *targets;
-    size_t targets_count;
-    uint32_t ip; /* 0: look for targets */
+    const struct conntrack_forget *what;
     struct tuple *found;
     size_t count, capacity;
 };
@@ -50,18 +48,28 @@ static int target_cmp(const void *a, const void *b)
     return memcmp(a, b, sizeof(struct service_target));
 }
 
-static bool is_wanted(const struct search *s, const struct tuple *original, const struct tuple *reply)
+static int ip_cmp(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(uint32_t));
+}
+
+static bool has_ip(const struct conntrack_forget *what, uint32_t ip)
+{
+    return what->ips_count && bsearch(&ip, what->ips, what->ips_count, sizeof(ip), ip_cmp);
+}
+
+static bool is_wanted(const struct conntrack_forget *what, const struct tuple *original, const struct tuple *reply)
 {
     struct service_target from;
 
-    if (s->ip)
-        return original->source == s->ip || original->destination == s->ip || reply->source == s->ip ||
-               reply->destination == s->ip;
+    if (has_ip(what, original->source) || has_ip(what, original->destination) || has_ip(what, reply->source))
+        return true;
     memset(&from, 0, sizeof(from));
     from.ip = reply->source;
     from.port = reply->source_port;
-    return original->protocol == IPPROTO_UDP && original->destination != reply->source && /* translated */
-           bsearch(&from, s->targets, s->targets_count, sizeof(from), target_cmp);
+    return what->targets_count && original->protocol == IPPROTO_UDP &&
+           original->destination != reply->source && /* translated */
+           bsearch(&from, what->targets, what->targets_count, sizeof(from), target_cmp);
 }
 
 static int take_entry(const struct nlmsghdr *h, void *arg)
@@ -77,7 +85,7 @@ static int take_entry(const struct nlmsghdr *h, void *arg)
         else if (mnl_attr_get_type(attr) == CTA_TUPLE_REPLY)
             parse_tuple(attr, &reply);
     }
-    if (s->count < CONNTRACK_FORGET_MAX && is_wanted(s, &original, &reply)) {
+    if (s->count < CONNTRACK_FORGET_MAX && is_wanted(s->what, &original, &reply)) {
         GROW(s->found, s->count, s->capacity);
         s->found[s->count++] = original;
     }
@@ -114,32 +122,20 @@ static int delete_entry(struct netlink *nl, const struct tuple *t, struct error 
     return -1;
 }
 
-static int run(struct netlink *nl, struct search *s, struct error *err)
+int conntrack_forget(struct netlink *nl, struct conntrack_forget *what, struct error *err)
 {
-    int result = netlink_get(nl, start(nl, IPCTNL_MSG_CT_GET, NLM_F_DUMP), take_entry, s, err);
-
-    for (size_t i = 0; i < s->count && result == 0; i++)
-        result = delete_entry(nl, &s->found[i], err);
-    free(s->found);
-    return result < 0 ? error_context(err, "forget connections") : 0;
-}
-
-int conntrack_forget_targets(struct netlink *nl, const struct service_target *targets, size_t count, struct error *err)
-{
-    struct service_target *sorted = xcalloc(count + 1, sizeof(*sorted));
-    struct search s = { .targets = sorted, .targets_count = count };
+    struct search s = { .what = what };
     int result = 0;
 
-    if (count) {
-        memcpy(sorted, targets, count * sizeof(*sorted));
-        qsort(sorted, count, sizeof(*sorted), target_cmp);
-        result = run(nl, &s, err);
-    }
-    free(sorted);
-    return result;
-}
-
-int conntrack_forget_ip(struct netlink *nl, uint32_t ip, struct error *err)
-{
-    return run(nl, &(struct search){ .ip = ip }, err);
+    if (!what->targets_count && !what->ips_count)
+        return 0;
+    if (what->targets_count)
+        qsort(what->targets, what->targets_count, sizeof(*what->targets), target_cmp);
+    if (what->ips_count)
+        qsort(what->ips, what->ips_count, sizeof(*what->ips), ip_cmp);
+    result = netlink_get(nl, start(nl, IPCTNL_MSG_CT_GET, NLM_F_DUMP), take_entry, &s, err);
+    for (size_t i = 0; i < s.count && result == 0; i++)
+        result = delete_entry(nl, &s.found[i], err);
+    free(s.found);
+    return result < 0 ? error_context(err, "forget connections") : 0;
 }

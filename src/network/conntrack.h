@@ -1,6 +1,7 @@
 /*
  * Forgetting connections (ctnetlink). UDP has no end of a connection: without this, a client that keeps sending would reach a
- * removed endpoint for ever. Costs one dump of the table, so it is done for all removed endpoints of a batch together.
+ * removed endpoint for ever. Costs one dump of the table, which is shared by all namespaces of the machine (15 ms are usual): so it is for a worker, and for
+ * everything removed in a round together.
  */
 #ifndef NETWORK_CONNTRACK_H
 #define NETWORK_CONNTRACK_H
@@ -10,9 +11,12 @@
 
 #define CONNTRACK_FORGET_MAX 65536 /* at once */
 
-/* UDP flows that were led to one of these endpoints. */
-int conntrack_forget_targets(struct netlink *nl, const struct service_target *targets, size_t count, struct error *err);
-/* Every connection from or to this address: it will belong to another pod. */
-int conntrack_forget_ip(struct netlink *nl, uint32_t ip, struct error *err);
+struct conntrack_forget {
+    struct service_target *targets; /* UDP flows that were led to one of these endpoints */
+    size_t targets_count;
+    uint32_t *ips; /* every connection from or to these addresses: they will belong to other pods */
+    size_t ips_count;
+};
+int conntrack_forget(struct netlink *nl, struct conntrack_forget *what, struct error *err); /* sorts what it is given */
 
 #endif

@@ -6,6 +6,7 @@
 #include "network/link.h"
 #include "network/network.h"
 #include "network/pods.h"
+#include "network/service_plan.h"
 
 #define BRIDGE_NAME    "klein0"
 #define TUNNEL_NAME    "klein.vx"
@@ -18,6 +19,7 @@
 struct firewall;
 struct dns_server;
 struct routes;
+struct reaper;
 
 struct slice_set {
     const struct object **items; /* referenced */
@@ -30,12 +32,13 @@ struct network {
     struct network_config config; /* its strings are ours */
     uint32_t node_ip, dns_ip;
     struct ip_prefix service_range, cluster_range;
-    struct netlink rtnl, conntrack;
+    struct netlink rtnl;
     struct api *api;
     struct cluster *cluster;
     struct cache *nodes, *services, *slices;
     struct pods *pods;
     struct routes *routes;
+    struct reaper *reaper;
     struct firewall *firewall;
     struct dns_server *dns;
     int bridge; /* index of klein0, 0 before it exists */
@@ -55,6 +58,12 @@ struct network {
 int bridge_put(struct network *n, struct error *err); /* klein0 with the DNS address, and the gateway's once known */
 void bridge_put_settings(const struct network *n);    /* kernel settings; cheap when they are right */
 void bridge_remove(struct network *n);
+
+/* --- reaper.c: what takes the kernel long, on a worker ------------------------------------------------------------------- */
+struct reaper *reaper_new(struct network *n);
+void reaper_free(struct reaper *r);                                   /* does what is gathered, blocking */
+void reaper_add_pod(struct reaper *r, const char *link, uint32_t ip); /* the link may not exist */
+void reaper_add_targets(struct reaper *r, const struct service_target *targets, size_t count); /* of UDP; count > 0 */
 
 /* --- routes.c: ways to other nodes ------------------------------------------------------------------------------------ */
 struct routes *routes_new(struct network *n);

@@ -98,6 +98,17 @@ int link_delete(struct netlink *nl, const char *name, struct error *err)
     return error_context(err, "delete link '%s'", name);
 }
 
+int link_delete_index(struct netlink *nl, int index, struct error *err)
+{
+    AUTO_ERROR struct error inner = { 0 };
+
+    if (netlink_do(nl, start_link(nl, RTM_DELLINK, 0, (struct ifinfomsg){ .ifi_index = index }), &inner) == 0 ||
+        inner.sys == ENODEV)
+        return 0;
+    error_move(err, &inner);
+    return error_context(err, "delete a link");
+}
+
 int link_set_up(struct netlink *nl, int index, struct error *err)
 {
     struct ifinfomsg info = { .ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };

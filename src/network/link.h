@@ -25,6 +25,7 @@ int link_find(struct netlink *nl, const char *name, struct link_info *ret, struc
 typedef void link_seen(void *arg, const struct link_info *link);
 int link_each_link(struct netlink *nl, link_seen *seen, void *arg, struct error *err);
 int link_delete(struct netlink *nl, const char *name, struct error *err); /* absent: fine */
+int link_delete_index(struct netlink *nl, int index, struct error *err);  /* the same */
 int link_set_up(struct netlink *nl, int index, struct error *err);
 
 int link_add_bridge(struct netlink *nl, const char *name, uint32_t mtu, const unsigned char mac[MAC_SIZE],

@@ -3,7 +3,6 @@
 
 #include "base/file.h"
 #include "kinds/fields.h"
-#include "network/conntrack.h"
 #include "network/dns_server.h"
 #include "network/firewall.h"
 #include "network/pod_link.h"
@@ -176,10 +175,9 @@ static void apply_nodes(struct network *n)
 static void forget_flows(struct network *n)
 {
     struct firewall_removed *removed = firewall_removed_udp(n->firewall);
-    AUTO_ERROR struct error err = { 0 };
 
-    if (removed->count && conntrack_forget_targets(&n->conntrack, removed->targets, removed->count, &err) < 0)
-        log_warn("UDP flows of removed endpoints not ended", KV_ERR(&err));
+    if (removed->count)
+        reaper_add_targets(n->reaper, removed->targets, removed->count);
     removed->count = 0;
 }
 
@@ -284,7 +282,7 @@ static int open_parts(struct network *n, struct error *err)
                                         .tunnel = TUNNEL_NAME,
                                         .pods = n->pods };
 
-    if (netlink_open(&n->rtnl, NETLINK_ROUTE, err) < 0 || netlink_open(&n->conntrack, NETLINK_NETFILTER, err) < 0)
+    if (netlink_open(&n->rtnl, NETLINK_ROUTE, err) < 0)
         return -1;
     if (n->config.pods && file_mkdirs(n->config.state_folder, 0700, err) < 0)
         return -1;
@@ -316,6 +314,7 @@ struct network *network_start(struct loop *loop, struct env *env, struct api *ap
     n->env = env;
     n->api = api;
     n->apply_task = (struct loop_task){ .fn = apply, .arg = n };
+    n->reaper = reaper_new(n);
     config_copy(n, config);
     n->pods = pods_new(loop, config->state_folder);
     n->routes = routes_new(n);
@@ -352,13 +351,13 @@ void network_stop(struct network *n)
     loop_defer_cancel(&n->apply_task);
     dns_server_free(n->dns);
     cluster_free(n->cluster);
+    reaper_free(n->reaper);
     firewall_free(n->firewall);
     routes_free(n->routes);
     pods_free(n->pods);
     slices_done(n);
     map_done(&n->dirty);
     netlink_close(&n->rtnl);
-    netlink_close(&n->conntrack);
     free((char *)n->config.node_name);
     free((char *)n->config.node_address);
     free((char *)n->config.state_folder);
@@ -468,17 +467,13 @@ int network_attach(struct network *n, struct str pod_uid, const char *netns_path
 void network_detach(struct network *n, struct str pod_uid)
 {
     struct net_pod *pod = pods_find(n->pods, pod_uid);
-    AUTO_ERROR struct error err = { 0 };
 
     if (!pod)
         return;
-    if (link_delete(&n->rtnl, pod->link, &err) < 0)
-        log_warn("a pod's link not removed", KV_STR("uid", pod_uid), KV_ERR(&err));
+    reaper_add_pod(n->reaper, pod->link, pod->ip);
     if (n->bridge)
         link_delete_neighbor(&n->rtnl, n->bridge, pod->ip, NULL);
     firewall_delete_pod(n->firewall, pod);
-    if (conntrack_forget_ip(&n->conntrack, pod->ip, &err) < 0)
-        log_warn("a pod's connections not forgotten", KV_STR("uid", pod_uid), KV_ERR(&err));
     pods_release(n->pods, pod_uid);
 }
 
