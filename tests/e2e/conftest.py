@@ -8,6 +8,8 @@ import pytest
 
 sys.dont_write_bytecode = True
 
+from lib.cluster import Cluster, links  # noqa: E402
+from lib.image import build_load, push_test_images  # noqa: E402
 from lib.kubectl import VERSIONS, Kubectl  # noqa: E402 (after the line above, so that no __pycache__ is left)
 from lib.server import Server  # noqa: E402
 
@@ -53,14 +55,58 @@ def namespace(server):
     server.admin().delete(f"/api/v1/namespaces/{name}")
 
 
+def make_kubectl(tmp_path_factory, version, kubeconfig, namespace="default"):
+    home = tmp_path_factory.getbasetemp() / f"home-{version}"
+    home.mkdir(exist_ok=True)
+    return Kubectl(version, kubeconfig, str(home), namespace)
+
+
 @pytest.fixture
 def kubectl(server, namespace, kubectl_version, tmp_path_factory):
     """kubectl of either version on the shared server, in a fresh namespace."""
-    home = tmp_path_factory.getbasetemp() / f"home-{kubectl_version}"
-    home.mkdir(exist_ok=True)
-    return Kubectl(kubectl_version, server.kubeconfig, str(home), namespace)
+    return make_kubectl(tmp_path_factory, kubectl_version, server.kubeconfig, namespace)
 
 
 @pytest.fixture
 def api(server):
     return server.admin()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """One cluster of three zones for all tests; afterwards nothing of it may be left on the machine."""
+    links_before = links()
+    folder = tmp_path_factory.mktemp("cluster")
+    one = Cluster(f"e2e-{os.getpid()}", folder)
+    try:
+        one.up("--zones", "3", "--nodes-per-zone", "1")
+        push_test_images(str(folder), one.registry)
+        one.load_program = build_load(str(folder))
+        yield one
+    finally:
+        one.down()
+    assert one.leftovers() == []
+    assert links() - links_before == set()
+
+
+@pytest.fixture
+def space(cluster, tmp_path_factory, request):
+    """kubectl 1.34 in a fresh namespace of the cluster; the namespace goes with the test."""
+    name = f"t{next(_numbers)}"
+    kubectl = make_kubectl(tmp_path_factory, "1.34", cluster.kubeconfig, name)
+    kubectl("create", "namespace", name)
+    yield kubectl
+    kubectl.run("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def both(space, kubectl_version, tmp_path_factory):
+    """kubectl of either version in a fresh namespace of the cluster."""
+    return make_kubectl(tmp_path_factory, kubectl_version, space.kubeconfig, space.namespace)
+
+
+@pytest.fixture
+def whole(cluster):
+    """The cluster, made whole again by `klein up` after a test that breaks it."""
+    yield cluster
+    cluster.up()

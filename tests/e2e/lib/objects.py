@@ -42,3 +42,31 @@ def make_ready(api, namespace, name):
         "phase": "Running", "conditions": [{"type": "Ready", "status": "True"},
                                            {"type": "ContainersReady", "status": "True"}]}})
     assert answer.code == 200, answer.body
+
+
+def web(cluster, name="web", replicas=2, version=1, **spec):
+    """A Deployment of the sample service with a readiness probe."""
+    one = deployment(name, replicas, f"{cluster.registry}/web:{version}", **spec)
+    container = one["spec"]["template"]["spec"]["containers"][0]
+    container["env"] = [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                        {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]
+    container["readinessProbe"] = {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1}
+    return one
+
+
+def box(cluster, name="box", command=None, **container):
+    """A pod with a shell and its tools that sleeps, or runs a shell command."""
+    one = pod(name, f"{cluster.registry}/box:1", terminationGracePeriodSeconds=1)
+    one["spec"]["containers"][0].update(container)
+    if command:
+        one["spec"]["containers"][0]["command"] = ["sh", "-c", command]
+    return one
+
+
+def ingress(name, host=None, path="/"):
+    rule = {"http": {"paths": [{"path": path, "pathType": "Prefix",
+                                "backend": {"service": {"name": name, "port": {"number": 80}}}}]}}
+    if host:
+        rule["host"] = host
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name},
+            "spec": {"ingressClassName": "klein", "rules": [rule]}}

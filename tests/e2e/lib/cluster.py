@@ -1,0 +1,103 @@
+"""A cluster made by `klein up`, seen through `klein status -o json`, and what of it may be left on the machine."""
+import glob
+import json
+import os
+import signal
+import subprocess
+
+from .api import Api
+from .process import run
+from .server import klein_program
+from .wait import wait_for
+
+
+class Cluster:
+    def __init__(self, name, folder):
+        self.name, self.folder = name, str(folder)
+        self.kubeconfig = os.path.join(self.folder, f"{name}.kubeconfig")
+
+    def klein(self, *args, code=0, timeout_s=120):
+        return run(klein_program(), *args, code=code, timeout_s=timeout_s)
+
+    def up(self, *options):
+        self.klein("up", "--name", self.name, "--kubeconfig", self.kubeconfig, *options)
+        self.status = self.read_status()
+        return self
+
+    def down(self):
+        self.klein("down", "--name", self.name)
+
+    def read_status(self):
+        return json.loads(self.klein("status", "--name", self.name, "-o", "json"))
+
+    @property
+    def registry(self):
+        return self.status["registryAddress"]
+
+    @property
+    def gateway(self):
+        return self.status["gatewayAddress"]
+
+    def node(self, name):
+        return next(node for node in self.read_status()["nodes"] if node["name"] == name)
+
+    def zone(self, name):
+        return next(zone for zone in self.read_status()["zones"] if zone["name"] == name)
+
+    def data(self, *path):
+        return os.path.join("/var/lib/klein", self.name, *path)
+
+    def admin(self):
+        address = self.status["gatewayAddress"]
+        return Api(address, 6443, self.data("server/pki/ca.crt"), cert=self.data("server/pki/admin.crt"),
+                   key=self.data("server/pki/admin.key"))
+
+    def inside(self, node, *command, **options):
+        """Run in a node's namespaces."""
+        return run("nsenter", "-t", str(node["initPid"]), "-n", "-m", "-p", "--", *command, **options)
+
+    def leftovers(self):
+        """Everything of this cluster that is still on the machine; empty after `klein down`."""
+        left = [path for path in (f"/run/klein/{self.name}", f"/var/lib/klein/{self.name}") if os.path.exists(path)]
+        left += glob.glob(f"/sys/fs/cgroup/klein/{self.name}") + glob.glob(f"/sys/fs/cgroup/*/klein/{self.name}")
+        for folder in glob.glob("/proc/[0-9]*"):
+            try:
+                with open(f"{folder}/cmdline", "rb") as file:
+                    words = file.read().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if any(f"klein/{self.name}/" in word for word in words):
+                left.append(f"process {os.path.basename(folder)}: {' '.join(words)}")
+        with open("/proc/self/mounts", encoding="utf-8") as file:
+            left += [line for line in file if f"klein/{self.name}/" in line]
+        return left
+
+
+def links():
+    """Names of this machine's links."""
+    return set(os.listdir("/sys/class/net"))
+
+
+def descendants(pid):
+    """All processes below one, as {pid: command line}."""
+    children = {}
+    for folder in glob.glob("/proc/[0-9]*"):
+        try:
+            with open(f"{folder}/stat", encoding="utf-8", errors="replace") as file:
+                parent = int(file.read().rsplit(")", 1)[1].split()[1])
+            with open(f"{folder}/cmdline", "rb") as file:
+                command = file.read().decode(errors="replace").replace("\0", " ").strip()
+        except (OSError, IndexError):
+            continue
+        children.setdefault(parent, []).append((int(os.path.basename(folder)), command))
+    found, todo = {}, [pid]
+    while todo:
+        for child, command in children.get(todo.pop(), []):
+            found[child] = command
+            todo.append(child)
+    return found
+
+
+def kill(pid):
+    assert pid > 1
+    os.kill(pid, signal.SIGKILL)
