@@ -75,7 +75,7 @@ static void put_quoted(struct builder *b, struct str s, size_t bytes)
 /* Most strings need no escaping: found out in one pass, copied in the next. */
 static inline bool put_plain(struct builder *b, struct str s)
 {
-    if (json_plain_end(s.p, s.p + s.n) != s.p + s.n)
+    if (s.n && json_plain_end(s.p, s.p + s.n) != s.p + s.n)
         return false;
     builder_reserve(b, s.n + 3);
     char *p = b->text + b->text_bytes;

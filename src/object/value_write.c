@@ -6,7 +6,7 @@
 void json_write_str(struct buf *to, struct str s)
 {
     size_t plain_bytes, bytes = s.n;
-    bool plain = json_plain_end(s.p, s.p + s.n) == s.p + s.n;
+    bool plain = !s.n || json_plain_end(s.p, s.p + s.n) == s.p + s.n;
     if (!plain)
         bytes = json_escaped_bytes(s, &plain_bytes);
     char *p = buf_reserve(to, bytes + 2);
