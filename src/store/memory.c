@@ -99,7 +99,8 @@ static int compare_check(const struct memory *m, const struct store_write *w, co
         return fail(err, ERR_ALREADY_EXISTS, "key '%.*s' exists already", STR_ARG(w->key));
     if (!have && (w->type == STORE_DELETE || (w->expect != STORE_EXPECT_ANY && w->expect != STORE_EXPECT_ABSENT)))
         return fail(err, ERR_NOT_FOUND, "key '%.*s' not found", STR_ARG(w->key));
-    if (w->expect != STORE_EXPECT_ANY && w->expect != have)
+    if (w->expect == STORE_EXPECT_VALUE ? !str_eq(w->expect_value, old->value)
+                                        : w->expect != STORE_EXPECT_ANY && w->expect != have)
         return fail(err, ERR_CONFLICT, "key '%.*s' has changed", STR_ARG(w->key));
     return 0;
 }

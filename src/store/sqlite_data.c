@@ -132,7 +132,8 @@ static int find(struct database *d, struct str key, uint64_t *ret_revision, char
     return 0;
 }
 
-static int compare_check(struct database *d, const struct store_write *w, uint64_t have, struct error *err)
+static int compare_check(struct database *d, const struct store_write *w, uint64_t have, struct str present,
+                         struct error *err)
 {
     uint64_t guard;
 
@@ -146,7 +147,8 @@ static int compare_check(struct database *d, const struct store_write *w, uint64
         return fail(err, ERR_ALREADY_EXISTS, "key '%.*s' exists already", STR_ARG(w->key));
     if (!have && (w->type == STORE_DELETE || (w->expect != STORE_EXPECT_ANY && w->expect != STORE_EXPECT_ABSENT)))
         return fail(err, ERR_NOT_FOUND, "key '%.*s' not found", STR_ARG(w->key));
-    if (w->expect != STORE_EXPECT_ANY && w->expect != have)
+    if (w->expect == STORE_EXPECT_VALUE ? !str_eq(w->expect_value, present)
+                                        : w->expect != STORE_EXPECT_ANY && w->expect != have)
         return fail(err, ERR_CONFLICT, "key '%.*s' has changed", STR_ARG(w->key));
     return 0;
 }
@@ -200,7 +202,7 @@ int database_write(struct database *d, const struct store_write *w, struct owned
 
     if (find(d, w->key, ret_have, &made.previous_value, &previous_n, err) < 0)
         return -1;
-    if (compare_check(d, w, *ret_have, err) < 0) {
+    if (compare_check(d, w, *ret_have, (struct str){ made.previous_value, previous_n }, err) < 0) {
         owned_change_done(&made);
         return -1;
     }

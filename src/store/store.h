@@ -43,12 +43,15 @@ struct store_change {
 
 #define STORE_EXPECT_ANY    UINT64_MAX    /* unconditional */
 #define STORE_EXPECT_ABSENT ((uint64_t)0) /* the key must not exist */
+#define STORE_EXPECT_VALUE                                                                                             \
+    (UINT64_MAX - 1) /* the key must have the value `expect_value`: for a change made on top of one still on its way */
 
 struct store_write {
     enum store_change_type type;
     struct str key;          /* copied */
     struct str value;        /* borrowed until done; empty for STORE_DELETE */
     uint64_t expect;         /* the revision the key must have now */
+    struct str expect_value; /* STORE_EXPECT_VALUE; borrowed until done */
     struct str guard_key;    /* optional second compare in the same transaction: */
     uint64_t guard_revision; /*   guard_key must have this revision (a leader's epoch) */
     void *cookie;

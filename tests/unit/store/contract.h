@@ -245,6 +245,49 @@ TEST("of many writers with the same expectation exactly one wins")
     fixture_done(&fix);
 }
 
+TEST("a write on top of one still on its way goes through when that one did, else not")
+{
+    enum { WRITERS = 20 };
+    static struct answer answers[WRITERS], broken[2];
+    static char values[WRITERS][8];
+
+    fixture_init(&fix);
+    memset(answers, 0, sizeof(answers));
+    memset(broken, 0, sizeof(broken));
+    uint64_t rev = put(&fix, "/a", "start");
+    for (int i = 0; i < WRITERS; i++) {
+        snprintf(values[i], sizeof(values[i]), "v%d", i);
+        struct store_write w = { .type = STORE_PUT,
+                                 .key = STR("/a"),
+                                 .value = str_of(values[i]),
+                                 .expect = i ? STORE_EXPECT_VALUE : rev,
+                                 .expect_value = i ? str_of(values[i - 1]) : STR_NONE };
+        answers[i].f = &fix;
+        store_write(fix.store, &w, on_done, &answers[i]);
+    }
+    /* The first of these fails, so what was built on it must not be written. */
+    for (int i = 0; i < 2; i++) {
+        struct store_write w = { .type = STORE_PUT,
+                                 .key = STR("/a"),
+                                 .value = i ? STR("lost2") : STR("lost1"),
+                                 .expect = i ? STORE_EXPECT_VALUE : rev,
+                                 .expect_value = STR("lost1") };
+        broken[i].f = &fix;
+        store_write(fix.store, &w, on_done, &broken[i]);
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        wait_for(&answers[i]);
+        ASSERT_INT(answers[i].code, ERR_NONE);
+        ASSERT(i == 0 || answers[i].revision > answers[i - 1].revision);
+    }
+    for (int i = 0; i < 2; i++) {
+        wait_for(&broken[i]);
+        ASSERT_INT(broken[i].code, ERR_CONFLICT);
+    }
+    ASSERT_INT(write_expect(&fix, STR("/none"), STR("2"), STORE_EXPECT_VALUE).code, ERR_NOT_FOUND);
+    fixture_done(&fix);
+}
+
 TEST("a guard that has changed refuses the write of an old leader")
 {
     fixture_init(&fix);
