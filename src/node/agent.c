@@ -24,7 +24,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TMPFS_MAGIC_NUMBER 0x01021994
@@ -38,139 +37,10 @@ struct wiring {
     struct identity identity;
     struct tunnel_agent *tunnel;
     struct signal_watch *signals[2];
-    struct loop_timer renew, collect;
-    int lock;
+    struct loop_timer renew, collect; /* renew: of the join, too, before there is something to renew */
+    int lock, join_tries;
+    bool failed;
 };
-
-/* --- pods ------------------------------------------------------------------------------------------------------------------ */
-
-struct pod *agent_find_pod(const struct agent *a, struct str namespace_, struct str name, struct str uid)
-{
-    struct str key;
-    void *value;
-
-    if (uid.n) {
-        struct pod *p = map_get(&a->pods, uid);
-        return p && str_eq(p->name, name) && str_eq(p->namespace_, namespace_) ? p : NULL;
-    }
-    struct pod *found = NULL;
-    for (size_t i = 0; map_next(&a->pods, &i, &key, &value);) {
-        struct pod *p = value;
-        if (str_eq(p->name, name) && str_eq(p->namespace_, namespace_) && (!found || found->facts.deleting))
-            found = p;
-    }
-    return found;
-}
-
-static void remove_files(void *arg)
-{
-    pod_remove_files(arg);
-}
-
-static void free_later(void *arg)
-{
-    pod_free(arg);
-}
-
-void agent_forget_pod(struct agent *a, struct pod *p)
-{
-    map_del(&a->pods, p->uid);
-    log_info("pod is gone", KV("pod", "%.*s/%.*s", STR_ARG(p->namespace_), STR_ARG(p->name)));
-    loop_work(a->loop, remove_files, free_later, p);
-}
-
-static void pod_appeared(struct agent *a, const struct object *object)
-{
-    AUTO_ERROR struct error err = { 0 };
-    struct str phase = view_str_at(object_root(object), F_POD_STATUS, F_POD_STATUS_PHASE);
-    struct pod *p = map_get(&a->pods, object_uid(object));
-
-    if (p) {
-        pod_update(p, object);
-        return;
-    }
-    bool over = str_is(phase, "Succeeded") || str_is(phase, "Failed");
-    bool deleting = view_present(view_path(object_root(object), F_POD_METADATA, F_OBJECT_META_DELETION_TIMESTAMP));
-    if (over && !deleting)
-        return; /* it ended here once; nothing is left to run */
-    p = pod_new(a, object, &err);
-    if (!p) {
-        log_error("a pod cannot be run", KV_STR("pod", object_name(object)), KV_ERR(&err));
-        return;
-    }
-    log_info("pod is new", KV("pod", "%.*s/%.*s", STR_ARG(p->namespace_), STR_ARG(p->name)));
-    map_put(&a->pods, p->uid, p);
-    pod_save_object(p);
-    pod_save(p);
-    pod_update(p, object);
-}
-
-/* The object vanished: a forced deletion, or the node was away while it happened. */
-static void pod_vanished(struct agent *a, struct str uid)
-{
-    struct pod *p = map_get(&a->pods, uid);
-
-    if (!p || p->facts.deleted)
-        return;
-    pod_begin_deletion(p,
-                       p->facts.deleting
-                           ? p->facts.grace_ms
-                           : view_int_at(pod_spec(p), 30, F_POD_SPEC_TERMINATION_GRACE_PERIOD_SECONDS) * SECOND_MS,
-                       true);
-    pod_touch(p);
-}
-
-/* The first list is complete: pods from disk that it does not hold are gone. */
-static void pods_are_synced(struct agent *a)
-{
-    struct str key;
-    void *value;
-
-    a->pods_synced = true;
-    for (size_t i = 0; map_next(&a->pods, &i, &key, &value);) {
-        if (((struct pod *)value)->recovered)
-            pod_vanished(a, key);
-    }
-}
-
-static void on_pod(void *arg, const struct api_event *event)
-{
-    struct agent *a = arg;
-
-    switch (event->type) {
-    case API_ADDED:
-    case API_MODIFIED:
-        pod_appeared(a, event->object);
-        break;
-    case API_DELETED:
-        pod_vanished(a, object_uid(event->object));
-        break;
-    case API_SYNCED:
-        pods_are_synced(a);
-        break;
-    case API_BOOKMARK:
-        break;
-    }
-}
-
-static void on_source(void *arg, const struct kind *kind, struct str namespace_)
-{
-    struct agent *a = arg;
-    struct str key;
-    void *value;
-    bool content = kind != &kind_service;
-
-    for (size_t i = 0; map_next(&a->pods, &i, &key, &value);) {
-        struct pod *p = value;
-        if (content && !str_eq(p->namespace_, namespace_))
-            continue;
-        for (size_t k = 0; k < p->facts.containers_count; k++)
-            p->facts.containers[k].create_retry_ms = 0; /* what it waited for may be here */
-        if (content)
-            pod_refresh_content(p);
-        pod_touch(p);
-    }
-}
 
 /* --- folders ----------------------------------------------------------------------------------------------------------------- */
 
@@ -218,43 +88,55 @@ static bool can_lower_oom_score(void)
     return can;
 }
 
-/* --- identity ------------------------------------------------------------------------------------------------------------------ */
+/* --- identity ---------------------------------------------------------------------------------------------------- */
 
-static volatile sig_atomic_t stop_asked;
+static void continue_start(struct wiring *w);
 
-static void on_early_signal(int signal)
+struct join_try {
+    struct wiring *w;
+    struct identity fresh;
+    struct error err;
+};
+
+static void join_work(void *arg)
 {
-    (void)signal;
-    stop_asked = 1;
+    struct join_try *t = arg;
+    identity_join(t->w->agent.config, NULL, env_wall_ms(t->w->agent.env), &t->fresh, &t->err);
 }
 
-static int join(struct wiring *w, struct error *err)
+static void give_up(struct wiring *w, const struct error *err)
 {
-    const struct agent_config *c = w->agent.config;
-    AUTO_ERROR struct error why = { 0 };
-    int64_t wait_ms = JOIN_RETRY_MIN_MS;
+    log_error("the agent could not start", KV_ERR(err));
+    w->failed = true;
+    loop_stop(w->agent.loop);
+}
 
-    if (identity_load(w->agent.data, &w->identity, &why) == 0)
-        return 0;
-    for (bool told = false; !stop_asked; wait_ms = MIN(2 * wait_ms, JOIN_RETRY_MAX_MS)) {
-        error_done(&why);
-        if (identity_join(c, NULL, env_wall_ms(w->agent.env), &w->identity, &why) == 0) {
-            log_info("joined the cluster", KV("node", "%s", c->node_name));
-            return 0;
-        }
-        bool final = why.code == ERR_BAD_REQUEST || why.code == ERR_UNAUTHORIZED || why.code == ERR_FORBIDDEN ||
-                     why.code == ERR_INVALID;
-        if (final) {
-            error_move(err, &why);
-            return -1;
-        }
-        if (!told)
-            log_warn("cannot join yet; trying again", KV_ERR(&why));
-        told = true;
-        struct timespec t = { wait_ms / 1000, (wait_ms % 1000) * 1000000 };
-        nanosleep(&t, NULL); /* nothing else runs yet */
+static void join_done(void *arg)
+{
+    struct join_try *t = arg;
+    struct wiring *w = t->w;
+    enum error_code code = t->err.code;
+
+    if (code == ERR_NONE) {
+        log_info("joined the cluster", KV("node", "%s", w->agent.config->node_name));
+        w->identity = t->fresh;
+        continue_start(w);
+    } else if (code == ERR_BAD_REQUEST || code == ERR_UNAUTHORIZED || code == ERR_FORBIDDEN || code == ERR_INVALID) {
+        give_up(w, &t->err); /* trying again would not help */
+    } else {
+        if (w->join_tries++ == 0)
+            log_warn("cannot join yet; trying again", KV_ERR(&t->err));
+        loop_timer_start(&w->renew, MIN((int64_t)JOIN_RETRY_MIN_MS << MIN(w->join_tries, 10), JOIN_RETRY_MAX_MS));
     }
-    return fail(err, ERR_UNAVAILABLE, "stopped before the node could join");
+    error_done(&t->err);
+    free(t);
+}
+
+static void try_join(void *arg)
+{
+    struct join_try *t = xnew(struct join_try);
+    t->w = arg;
+    loop_work(t->w->agent.loop, join_work, join_done, t);
 }
 
 struct renewal {
@@ -409,13 +291,13 @@ static int start_pods(struct wiring *w, struct error *err)
     AUTO_FREE char *objects = xasprintf("%s/objects", a->run);
     AUTO_FREE char *selector = xasprintf("spec.nodeName=%s", a->config->node_name);
     struct api_watch_request request = { .kind = &kind_pod, .field_selector = str_of(selector) };
-    struct api_watch_callbacks cb = { .on_event = on_pod, .arg = a };
+    struct api_watch_callbacks cb = { .on_event = agent_pod_event, .arg = a };
 
     if (!(a->cgroups = cgroups_new(a->config->cluster_name, a->config->node_name, err)) ||
         !(a->runtime = runtime_new(a->loop, a->run, err)) || start_images(a, err) < 0)
         return -1;
     a->can_lower_oom_score = can_lower_oom_score();
-    a->sources = sources_new(a->loop, a->api, objects, on_source, a);
+    a->sources = sources_new(a->loop, a->api, objects, agent_source_changed, a);
     a->events = event_recorder_new(a->loop, a->api, "kubelet", a->config->node_name);
     a->node_status = node_status_new(a);
     agent_recover(a);
@@ -467,14 +349,10 @@ static void on_signal(int signal, void *arg)
     loop_stop(w->agent.loop);
 }
 
-static int start(struct wiring *w, struct error *err)
+static int start_parts(struct wiring *w, struct error *err)
 {
     struct agent *a = &w->agent;
 
-    if (lock_data(w, err) < 0 || mount_run(a->run, err) < 0 || join(w, err) < 0)
-        return -1;
-    w->signals[0] = signal_watch_new(a->loop, SIGTERM, on_signal, w);
-    w->signals[1] = signal_watch_new(a->loop, SIGINT, on_signal, w);
     a->status_streams = status_streams_new(a->loop);
     if (connect_servers(w, err) < 0 || start_network(w, err) < 0)
         return -1;
@@ -483,9 +361,36 @@ static int start(struct wiring *w, struct error *err)
     if (start_role(a, err) < 0)
         return -1;
     start_tunnel(w);
-    loop_timer_init(&w->renew, a->loop, look_at_certificate, w);
+    return 0;
+}
+
+/* The node has an identity. */
+static void continue_start(struct wiring *w)
+{
+    AUTO_ERROR struct error err = { 0 };
+
+    if (start_parts(w, &err) < 0) {
+        give_up(w, &err);
+        return;
+    }
+    loop_timer_init(&w->renew, w->agent.loop, look_at_certificate, w);
     loop_timer_start(&w->renew, RENEW_LOOK_MS / 60);
-    return stop_asked ? fail(err, ERR_UNAVAILABLE, "stopped") : 0;
+    log_info("agent runs", KV("node", "%s", w->agent.config->node_name), KV("pods", "%zu", w->agent.pods.count));
+}
+
+static void begin(struct wiring *w)
+{
+    AUTO_ERROR struct error err = { 0 };
+
+    if (lock_data(w, &err) < 0 || mount_run(w->agent.run, &err) < 0) {
+        give_up(w, &err);
+        return;
+    }
+    loop_timer_init(&w->renew, w->agent.loop, try_join, w);
+    if (identity_load(w->agent.data, &w->identity, NULL) == 0)
+        continue_start(w);
+    else
+        try_join(w);
 }
 
 static void init_agent(struct agent *a, const struct agent_config *config)
@@ -504,31 +409,25 @@ int agent_run(const struct agent_config *config)
 {
     static struct wiring
         w; /* the process' only agent; the kernel frees it: containers, not memory, are what a stop must spare */
-    AUTO_ERROR struct error err = { 0 };
 
-    signal(SIGTERM, on_early_signal);
-    signal(SIGINT, on_early_signal);
     signal(SIGPIPE, SIG_IGN);
     umask(022);
     kinds_init();
     init_agent(&w.agent, config);
     w.lock = -1;
     w.agent.loop = loop_new_system(w.agent.env);
-    if (start(&w, &err) < 0) {
-        if (stop_asked)
-            return 0;
-        log_error("the agent could not start", KV_ERR(&err));
-        return 1;
-    }
-    log_info("agent runs", KV("node", "%s", config->node_name), KV("pods", "%zu", w.agent.pods.count));
-    loop_run(w.agent.loop);
-    if (config->role && config->role->stop)
+    w.signals[0] = signal_watch_new(w.agent.loop, SIGTERM, on_signal, &w);
+    w.signals[1] = signal_watch_new(w.agent.loop, SIGINT, on_signal, &w);
+    begin(&w);
+    if (!w.failed)
+        loop_run(w.agent.loop);
+    if (w.agent.role_state && config->role->stop)
         config->role->stop(w.agent.role_state);
     if (w.agent.network)
         network_stop(w.agent.network);
     if (w.agent.images)
         images_free(w.agent.images); /* waits for half-unpacked layers to be taken away */
-    return 0;
+    return w.failed ? 1 : 0;
 }
 
 int agent_remove_all(const struct agent_config *config)

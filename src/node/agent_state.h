@@ -42,6 +42,9 @@ struct agent {
 };
 
 struct pod *agent_find_pod(const struct agent *a, struct str namespace_, struct str name, struct str uid);
+/* Call-backs of the watch of this node's pods, and of sources_new(); arg is the agent. */
+void agent_pod_event(void *agent, const struct api_event *event);
+void agent_source_changed(void *agent, const struct kind *kind, struct str namespace_);
 /* The plan of this pod said forget. */
 void agent_forget_pod(struct agent *a, struct pod *p);
 

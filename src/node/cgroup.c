@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -287,7 +288,7 @@ void cgroup_remove(struct cgroups *c, struct str path)
         AUTO_FREE char *full = xasprintf("%s%.*s", c->hierarchies[i], STR_ARG(path));
         /* A killed process leaves its group a moment later; the groups are found again at the next start otherwise. */
         for (int tries = 0; !remove_group(full, 0) && tries < 20; tries++)
-            usleep(5000);
+            poll(NULL, 0, 5); /* on a worker */
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/time.h"
 #include "kinds/fields.h"
+#include "node/check_grpc.h"
 #include "node/exec_process.h"
 #include "object/intstr.h"
 
@@ -21,6 +22,7 @@ struct check {
     struct http_client *http;
     struct http_call *call;
     struct stream *tcp;
+    struct buf received; /* gRPC */
     bool success;
     char *message; /* what the timer tells */
 };
@@ -49,6 +51,7 @@ static void check_free(struct check *c)
         stream_set_callbacks(c->tcp, &ignore_callbacks, NULL);
         stream_close(c->tcp);
     }
+    buf_done(&c->received);
     free(c->message);
     free(c);
 }
@@ -257,6 +260,51 @@ static void start_tcp(struct check *c, const struct check_target *t, struct view
     c->tcp = stream_connect(t->agent->loop, &to, &o, &tcp_callbacks, c);
 }
 
+/* --- gRPC ------------------------------------------------------------------------------------------------------------ */
+
+static void on_grpc_timeout(void *arg)
+{
+    finish(arg, false, STR("timeout: health rpc did not complete in time"));
+}
+
+static void on_grpc_read(struct stream *s, struct str bytes, void *arg)
+{
+    struct check *c = arg;
+    (void)s;
+
+    buf_add(&c->received, bytes);
+    enum grpc_health h = c->received.full ? GRPC_BROKEN : grpc_health_answer(buf_str(&c->received));
+    if (h == GRPC_SERVING)
+        finish(c, true, STR_NONE);
+    else if (h == GRPC_NOT_SERVING)
+        finish(c, false, STR("service unhealthy (responded with \"NOT_SERVING\")"));
+    else if (h == GRPC_BROKEN)
+        finish(c, false, STR("error: health rpc probe failed"));
+}
+
+static const struct stream_callbacks grpc_callbacks = { .on_read = on_grpc_read, .on_closed = on_tcp_closed };
+
+static void start_grpc(struct check *c, const struct check_target *t, struct view grpc, int64_t timeout_ms)
+{
+    AUTO_BUF struct buf request = BUF_MAX(16 * KIB);
+    AUTO_FREE char *authority = NULL;
+    int64_t port = view_int_at(grpc, 0, F_GRPC_ACTION_PORT);
+    struct stream_options o = { .connect_timeout_ms = timeout_ms };
+    struct address to;
+
+    if (port <= 0 || port > 65535 || address_of_ip(str_of(t->ip), (uint16_t)port, &to, NULL) < 0) {
+        tell_later(c, false, "invalid port number", 0);
+        return;
+    }
+    authority = xasprintf("%s:%lld", t->ip, (long long)port);
+    grpc_health_request(&request, str_of(authority), view_str_at(grpc, F_GRPC_ACTION_SERVICE));
+    c->received = (struct buf)BUF_MAX(2 * GRPC_ANSWER_MAX);
+    loop_timer_init(&c->timer, t->agent->loop, on_grpc_timeout, c);
+    loop_timer_start(&c->timer, timeout_ms);
+    c->tcp = stream_connect(t->agent->loop, &to, &o, &grpc_callbacks, c);
+    stream_write(c->tcp, buf_str(&request));
+}
+
 /* --- all --------------------------------------------------------------------------------------------------------------------------- */
 
 bool check_is_cheap(struct view handler)
@@ -278,6 +326,8 @@ struct check *check_start(const struct check_target *target, struct view handler
         start_http(c, target, part, timeout_ms);
     else if (view_present(part = view_get(handler, F_PROBE_TCP_SOCKET)))
         start_tcp(c, target, part, timeout_ms);
+    else if (view_present(part = view_get(handler, F_PROBE_GRPC)))
+        start_grpc(c, target, part, timeout_ms);
     else if (view_present(part = view_get(handler, F_LIFECYCLE_HANDLER_SLEEP)))
         tell_later(c, true, "", MIN(view_int_at(part, 0, F_SLEEP_ACTION_SECONDS) * SECOND_MS, timeout_ms));
     else

@@ -190,22 +190,43 @@ static void on_change(struct file_watch *w, const struct file_change *change, vo
         loop_defer(r->loop, &r->task);
 }
 
-/* Lines in all files, for tail. */
+/* Where a scan of a log's bytes is: which field of the line, and whether the line is partial. */
+struct line_scan {
+    int spaces;
+    bool partial;
+    int64_t lines;
+};
+
+static void scan(struct line_scan *l, const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] == '\n') {
+            l->lines += !l->partial;
+            l->spaces = 0;
+            l->partial = false;
+            continue;
+        }
+        if (l->spaces == 2)
+            l->partial = p[i] == 'P';
+        if (l->spaces < 3 && (p[i] == ' ' || l->spaces == 2))
+            l->spaces++;
+    }
+}
+
+/* Whole lines in all files, for tail. */
 static int64_t count_lines(const struct log_reader *r, int files)
 {
-    int64_t lines = 0;
+    struct line_scan l = { 0 };
     char *block = xmalloc(READ_BLOCK);
 
     for (int i = files; i >= 0; i--) {
         AUTO_FREE char *path = file_path(r, i);
         AUTO_FD int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-        for (ssize_t n; fd >= 0 && (n = read(fd, block, READ_BLOCK)) > 0;) {
-            for (char *p = block; (p = memchr(p, '\n', (size_t)(block + n - p))); p++)
-                lines++;
-        }
+        for (ssize_t n; fd >= 0 && (n = read(fd, block, READ_BLOCK)) > 0;)
+            scan(&l, block, (size_t)n);
     }
     free(block);
-    return lines;
+    return l.lines;
 }
 
 struct log_reader *log_reader_new(struct loop *loop, const char *path, const struct log_options *o,

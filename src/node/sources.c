@@ -4,6 +4,7 @@
 #include "base/codec.h"
 #include "base/file.h"
 #include "base/map.h"
+#include "node/json_out.h"
 #define LOG_PART "node"
 #include "base/log.h"
 
@@ -11,6 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#define COPY_MAX (64 * MIB)
+#define SAVE_MS  500
 
 struct source {
     struct sources *sources;
@@ -20,6 +24,7 @@ struct source {
     struct api_watch *watch;
     bool synced;        /* the server told, or the file did */
     struct map objects; /* name -> struct object */
+    struct loop_timer save;
 };
 
 struct sources {
@@ -49,6 +54,7 @@ static void source_free(struct source *c)
     struct str name;
     void *o;
 
+    loop_timer_stop(&c->save);
     if (c->watch)
         c->sources->api->ops->watch_close(c->watch);
     for (size_t i = 0; map_next(&c->objects, &i, &name, &o);)
@@ -82,28 +88,41 @@ static char *copy_path(const struct source *c)
     return xasprintf("%s/%s", c->sources->folder, sha256_hex(str_of(key), hex));
 }
 
-static void save_copy(const struct source *c, const struct object *o)
+/* Everything known, also that nothing is there: [OBJECT, ...]. */
+static void save_copy(void *arg)
 {
-    if (!c->name[0])
-        return;
+    const struct source *c = arg;
     AUTO_FREE char *path = copy_path(c);
     AUTO_FREE char *fresh = xasprintf("%s.new", path);
-    struct str json = object_json(o);
+    AUTO_BUF struct buf text = BUF_MAX(COPY_MAX);
+    struct json_out j = { .to = &text };
+    struct str name;
+    void *o;
+
+    json_array(&j, NULL);
+    for (size_t i = 0; map_next(&c->objects, &i, &name, &o);)
+        json_raw(&j, NULL, object_json(o));
+    json_array_end(&j);
     AUTO_FD int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd >= 0 && write(fd, json.p, json.n) == (ssize_t)json.n)
+    if (!text.full && fd >= 0 && write(fd, text.p, text.n) == (ssize_t)text.n)
         rename(fresh, path);
 }
 
 static void load_copy(struct source *c)
 {
     AUTO_FREE char *path = copy_path(c);
-    AUTO_BUF struct buf text = BUF_MAX(OBJECT_SIZE_MAX + 4096);
-    struct object *o;
+    AUTO_BUF struct buf text = BUF_MAX(COPY_MAX);
+    AUTO_ARENA struct arena a = { 0 };
+    const struct value *list = file_read(path, &text, NULL) == 0 ? value_parse(&a, buf_str(&text), NULL, NULL) : NULL;
 
-    if (c->name[0] && file_read(path, &text, NULL) == 0 && (o = object_parse(buf_str(&text), NULL))) {
-        map_put(&c->objects, object_name(o), o);
-        c->synced = true;
+    if (value_type(list) != VALUE_ARRAY)
+        return;
+    for (uint32_t i = 0; i < list->items_count; i++) {
+        struct object *o = object_new(list->items[i], NULL);
+        if (o)
+            object_unref(map_put(&c->objects, object_name(o), o));
     }
+    c->synced = true;
 }
 
 /* --- the watch ---------------------------------------------------------------------------------------------------------- */
@@ -116,16 +135,11 @@ static void on_event(void *arg, const struct api_event *event)
     case API_ADDED:
     case API_MODIFIED:
         object_unref(map_put(&c->objects, object_name(event->object), object_ref(event->object)));
-        save_copy(c, event->object);
-        if (!c->synced && c->name[0])
-            c->synced = true;
+        c->synced = c->synced || c->name[0];
         break;
-    case API_DELETED: {
-        AUTO_FREE char *path = copy_path(c);
+    case API_DELETED:
         object_unref(map_del(&c->objects, object_name(event->object)));
-        unlink(path);
         break;
-    }
     case API_SYNCED:
         if (c->synced)
             return;
@@ -134,8 +148,13 @@ static void on_event(void *arg, const struct api_event *event)
     case API_BOOKMARK:
         return;
     }
-    if (c->synced)
-        c->sources->changed(c->sources->arg, c->kind, str_of(c->namespace_));
+    if (!c->synced)
+        return;
+    if (c->name[0])
+        save_copy(c);
+    else if (!loop_timer_running(&c->save))
+        loop_timer_start(&c->save, SAVE_MS); /* many services change at once: one copy for all */
+    c->sources->changed(c->sources->arg, c->kind, str_of(c->namespace_));
 }
 
 void sources_hold(struct sources *s, const struct kind *kind, struct str namespace_, struct str name)
@@ -151,6 +170,7 @@ void sources_hold(struct sources *s, const struct kind *kind, struct str namespa
     *c = (struct source){
         .sources = s, .kind = kind, .namespace_ = str_dup(namespace_), .name = str_dup(name), .holds = 1
     };
+    loop_timer_init(&c->save, s->loop, save_copy, c);
     map_put(&s->map, str_of(key), c);
     load_copy(c);
     AUTO_FREE char *selector = name.n ? xasprintf("metadata.name=%.*s", STR_ARG(name)) : xstrdup("");

@@ -81,6 +81,16 @@ static void copy(int from, int to)
     }
 }
 
+static void print_id(void)
+{
+    gid_t groups[64];
+    int n = getgroups(64, groups);
+    printf("uid=%d gid=%d groups=", (int)getuid(), (int)getgid());
+    for (int k = 0; k < n; k++)
+        printf("%s%d", k ? "," : "", (int)groups[k]);
+    printf("\n");
+}
+
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -132,12 +142,7 @@ int main(int argc, char **argv)
         } else if (IS("echo")) {
             copy(0, 1);
         } else if (IS("id")) {
-            gid_t groups[64];
-            int n = getgroups(64, groups);
-            printf("uid=%d gid=%d groups=", (int)getuid(), (int)getgid());
-            for (int k = 0; k < n; k++)
-                printf("%s%d", k ? "," : "", (int)groups[k]);
-            printf("\n");
+            print_id();
         } else if (IS("hostname")) {
             char name[256] = { 0 };
             gethostname(name, sizeof(name) - 1);
