@@ -43,6 +43,23 @@ static void copy_map(struct arena *a, struct value *pod, const struct value *bin
         value_put_str(a, to, from->members[i].name, from->members[i].value);
 }
 
+/* The place a pod got is in its labels, so that the downward API can tell it. Source: KEP-4742, PodTopologyLabels admission. */
+static void copy_topology(struct request *r, struct value *pod, struct str node_name)
+{
+    static const struct str keys[] = { STR_INIT("topology.kubernetes.io/zone"),
+                                       STR_INIT("topology.kubernetes.io/region") };
+    const struct object *node = state_get(server_state(r->server), &kind_node, STR_NONE, node_name);
+    struct view from = view_path(object_root(node), F_NODE_METADATA, F_OBJECT_META_LABELS);
+    struct arena *a = &r->arena;
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        struct str value = view_str(view_get_str(from, keys[i]));
+        if (str_empty(value))
+            continue;
+        struct value *labels = value_make_object(a, value_make_object(a, pod, F_POD_METADATA), F_OBJECT_META_LABELS);
+        value_put_str(a, labels, keys[i], value_str(a, arena_str(a, value)));
+    }
+}
+
 static int assign(struct request *r, struct value *pod, struct view old, struct error *err)
 {
     struct value *spec = value_make_object(&r->arena, pod, F_POD_SPEC);
@@ -66,6 +83,7 @@ static int assign(struct request *r, struct value *pod, struct view old, struct 
     value_set(a, spec, F_POD_SPEC_NODE_NAME, node);
     copy_map(a, pod, r->tree, F_OBJECT_META_ANNOTATIONS);
     copy_map(a, pod, r->tree, F_OBJECT_META_LABELS);
+    copy_topology(r, pod, node);
     set_scheduled(r, pod);
     return 0;
 }
