@@ -59,6 +59,37 @@ static void remove_cgroups(const char *name)
     rmdir(parent);
 }
 
+/* "PROGRAM init /run/klein/NAME/..." is one of ours, whatever the record says. */
+static bool is_init_of(struct str command, const char *name)
+{
+    AUTO_FREE char *folder = xasprintf("/run/klein/%s/", name);
+    struct str program, word, spec;
+
+    return str_next(&command, '\0', &program) && str_next(&command, '\0', &word) && str_is(word, "init") &&
+           str_next(&command, '\0', &spec) && str_starts(spec, str_of(folder));
+}
+
+/* Inits that the record does not name: it was lost, or `klein up` was killed before it was written. */
+static int kill_unrecorded(const char *name, struct error *err)
+{
+    DIR *d = opendir("/proc");
+    struct dirent *entry;
+    int result = 0;
+
+    while (d && result == 0 && (entry = readdir(d))) {
+        AUTO_FREE char *path = xasprintf("/proc/%s/cmdline", entry->d_name);
+        AUTO_BUF struct buf command = BUF_MAX(128 * KIB);
+        int64_t pid;
+        if (!str_to_i64(str_of(entry->d_name), &pid) || file_read(path, &command, NULL) < 0)
+            continue;
+        if (is_init_of(buf_str(&command), name))
+            result = kill_and_wait((pid_t)pid, process_start_time((pid_t)pid), 10 * SECOND_MS, err);
+    }
+    if (d)
+        closedir(d);
+    return result;
+}
+
 static int run(const struct args *a, struct error *err)
 {
     const char *name = arg(a, "name");
@@ -83,6 +114,8 @@ static int run(const struct args *a, struct error *err)
             return -1;
         links_remove_host(&c);
     }
+    if (kill_unrecorded(name, err) < 0)
+        return -1;
     remove_cgroups(name);
     cluster_forget(&c);
     printf(found ? "Cluster '%s' is removed.\n" : "There is no cluster '%s'; leftovers of that name are removed.\n",
