@@ -77,6 +77,8 @@ static void step(struct request *r, enum phase_result result)
         break;
     case PHASE_RESTART:
         if (++r->attempts > RESTARTS_MAX) {
+            if (r->err.code == ERR_NONE)
+                fail(&r->err, ERR_CONFLICT, "the object keeps changing; please try again");
             r->phase = PHASE_OF_encode;
             break;
         }

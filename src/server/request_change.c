@@ -126,7 +126,7 @@ enum phase_result request_change(struct request *r, const struct kind *kind, str
                         .name = name,
                         .change = change };
     /* Resuming is not allowed from inside a phase function: an attempt that fails at once would. */
-    if (key_lock(r->server->state, &r->core.lock, kind, w->namespace_, name, on_granted, w))
+    if (key_lock(r->server->state, &r->core.lock, kind, w->namespace_, name, false, on_granted, w))
         loop_post(r->server->loop, start, w);
     return PHASE_WAIT;
 }

@@ -14,6 +14,7 @@ struct request_core {
     size_t admission_step;                   /* next step of mutate or admit */
     unsigned name_attempts;                  /* generateName: suffixes tried */
     bool generate_name;
+    bool alone;               /* the next attempt waits until no change of the object is on its way */
     bool revision_given;      /* create with a resourceVersion: refused when it comes to storing */
     bool slot, slot_mutating; /* a place among the requests in flight */
     struct throttle_client *slot_client;

@@ -32,6 +32,9 @@ struct state_listener {
 struct key_line {
     char *key;
     struct list waiting; /* of struct key_lock */
+    bool held;
+    size_t on_the_way;     /* passed, not settled */
+    struct object *newest; /* what the last of those will leave; NULL: nobody may build on it */
 };
 
 struct state {

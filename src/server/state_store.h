@@ -28,24 +28,40 @@ struct state_write {
     struct str namespace_, name;
     const struct object *object; /* STORE_PUT: in the storage's form, without resourceVersion; referenced until done */
     uint64_t expect;             /* STORE_EXPECT_ABSENT, a revision, or STORE_EXPECT_ANY */
+    const struct object *base;   /* not NULL: expect this object's bytes instead (key_base()) */
     uint64_t epoch;              /* leader's term, 0 for none */
 };
 /* written: the object with its new revision (for a delete: the last object with the deletion's); borrowed; NULL with err. */
 typedef void state_written_fn(void *arg, const struct object *written, const struct error *err);
 void state_write(struct state *s, const struct state_write *w, state_written_fn *done, void *arg);
 
-/* One at a time for each object. {0} is a lock not held. Waiting is fair; `granted` never comes from inside key_lock(). */
+/*
+ * A line of writers for each object: one at a time makes its change. {0} is a lock not held. Waiting is fair; `granted` never
+ * comes from inside key_lock().
+ *
+ * A writer that has handed its change to the store calls key_pass(): the next may begin before that change is on the
+ * disk, on top of it (key_base()), so that changes of one object share commits. Only writers that name no revision can do
+ * that (`on_top`); the others wait until nothing is on its way. Every passed lock must be settled.
+ */
 struct key_lock {
     struct list link;
     struct key_line *line;
-    bool held;
+    bool held, passed, on_top;
+    struct object *base; /* what key_base() says; counted */
     void (*granted)(struct key_lock *l, void *arg);
     void *arg;
 };
 /* True: it is yours now. False: `granted` will come. */
 bool key_lock(struct state *s, struct key_lock *l, const struct kind *k, struct str namespace_, struct str name,
-              void (*granted)(struct key_lock *l, void *arg), void *arg);
-void key_unlock(struct state *s, struct key_lock *l); /* held, waiting or {0}: all fine */
+              bool on_top, void (*granted)(struct key_lock *l, void *arg), void *arg);
+/* The object as the change before left it, without resourceVersion, in the storage's form: expect its value (STORE_EXPECT_VALUE).
+ * NULL: nothing is on its way, the state holds the newest. Borrowed until key_unlock(). */
+const struct object *key_base(const struct key_lock *l);
+/* The write was given to the store; `made` is the object it will leave, NULL for a deletion. */
+void key_pass(struct state *s, struct key_lock *l, const struct object *made);
+/* The store's answer came. When it failed, nobody builds on it any more. Ends the lock. */
+void key_settle(struct state *s, struct key_lock *l, bool written);
+void key_unlock(struct state *s, struct key_lock *l); /* held, waiting or {0}: all fine; not when passed */
 
 /* --- lists and watches -------------------------------------------------------------------------------------------- */
 

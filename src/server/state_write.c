@@ -13,6 +13,7 @@ struct pending {
     state_written_fn *done;
     void *arg;
     struct object *written;
+    struct object *base; /* whose bytes the store compares */
 };
 
 /* The change without parsing anything: this process made the object and holds the one before it. */
@@ -57,20 +58,24 @@ static void write_done(void *arg, uint64_t revision, const struct error *err)
     p->done(p->arg, p->written, err);
     object_unref(p->object);
     object_unref(p->written);
+    object_unref(p->base);
     free(p);
 }
 
 void state_write(struct state *s, const struct state_write *w, state_written_fn *done, void *arg)
 {
     struct pending *p = xnew(struct pending);
-    *p = (struct pending){ .state = s, .object = object_ref(w->object), .done = done, .arg = arg };
+    *p = (struct pending){
+        .state = s, .object = object_ref(w->object), .base = object_ref(w->base), .done = done, .arg = arg
+    };
     AUTO_BUF struct buf key = BUF_MAX(STORE_KEY_MAX);
     state_key(&key, w->kind, w->namespace_, w->name);
     struct store_write write = {
         .type = w->type,
         .key = buf_str(&key),
         .value = w->type == STORE_PUT ? object_json(w->object) : STR_NONE,
-        .expect = w->expect,
+        .expect = w->base ? STORE_EXPECT_VALUE : w->expect,
+        .expect_value = w->base ? object_json(w->base) : STR_NONE,
         .guard_key = w->epoch ? EPOCH_KEY : STR_NONE,
         .guard_revision = w->epoch,
         .cookie = p,
@@ -78,24 +83,45 @@ void state_write(struct state *s, const struct state_write *w, state_written_fn 
     store_write(s->store, &write, write_done, p);
 }
 
+/* --- lines ---------------------------------------------------------------------------------------------------------- */
+
+static bool may_begin(const struct key_line *line, const struct key_lock *l)
+{
+    return !line->held && (line->on_the_way == 0 || (l->on_top && line->newest));
+}
+
+static void take(struct key_line *line, struct key_lock *l)
+{
+    line->held = true;
+    l->held = true;
+    l->base = line->on_the_way ? object_ref(line->newest) : NULL;
+}
+
 bool key_lock(struct state *s, struct key_lock *l, const struct kind *k, struct str namespace_, struct str name,
-              void (*granted)(struct key_lock *l, void *arg), void *arg)
+              bool on_top, void (*granted)(struct key_lock *l, void *arg), void *arg)
 {
     AUTO_BUF struct buf key = BUF_MAX(STORE_KEY_MAX);
     state_key(&key, k, namespace_, name);
     struct key_line *line = map_get(&s->lines, buf_str(&key));
-    *l = (struct key_lock){ .granted = granted, .arg = arg, .held = !line };
+    *l = (struct key_lock){ .granted = granted, .arg = arg, .on_top = on_top };
     if (!line) {
         assert(s->lines.count < LINES_MAX);
         line = xnew(struct key_line);
         line->key = str_dup(buf_str(&key));
         list_init(&line->waiting);
         map_put(&s->lines, buf_str(&key), line);
-    } else {
-        list_add_tail(&line->waiting, &l->link);
     }
     l->line = line;
+    if (list_empty(&line->waiting) && may_begin(line, l))
+        take(line, l);
+    else
+        list_add_tail(&line->waiting, &l->link);
     return l->held;
+}
+
+const struct object *key_base(const struct key_lock *l)
+{
+    return l->base;
 }
 
 static void grant(void *arg)
@@ -104,25 +130,61 @@ static void grant(void *arg)
     l->granted(l, l->arg);
 }
 
+/* Something ended: whose turn is it, if the line is needed at all? */
+static void next(struct state *s, struct key_line *line)
+{
+    struct key_lock *first = list_first(&line->waiting, struct key_lock, link);
+    if (first && may_begin(line, first)) {
+        list_del(&first->link);
+        take(line, first);
+        loop_post(s->loop, grant, first);
+    }
+    if (first || line->held || line->on_the_way)
+        return;
+    map_del(&s->lines, str_of(line->key));
+    object_unref(line->newest);
+    free(line->key);
+    free(line);
+}
+
+void key_pass(struct state *s, struct key_lock *l, const struct object *made)
+{
+    struct key_line *line = l->line;
+    assert(line && l->held);
+    l->held = false;
+    l->passed = true;
+    line->held = false;
+    line->on_the_way++;
+    object_unref(line->newest);
+    line->newest = object_ref(made);
+    next(s, line);
+}
+
+void key_settle(struct state *s, struct key_lock *l, bool written)
+{
+    struct key_line *line = l->line;
+    assert(line && l->passed);
+    l->passed = false;
+    l->line = NULL;
+    object_unref(TAKE(l->base));
+    line->on_the_way--;
+    if (!written || line->on_the_way == 0)
+        object_unref(TAKE(line->newest));
+    next(s, line);
+}
+
 void key_unlock(struct state *s, struct key_lock *l)
 {
     struct key_line *line = l->line;
     if (!line)
         return;
+    assert(!l->passed);
     l->line = NULL;
-    if (!l->held) {
+    object_unref(TAKE(l->base));
+    if (l->held)
+        line->held = false;
+    else
         list_del(&l->link);
-        return;
-    }
     l->held = false;
-    struct key_lock *next = list_first(&line->waiting, struct key_lock, link);
-    if (next) {
-        list_del(&next->link);
-        next->held = true;
-        loop_post(s->loop, grant, next);
-        return;
-    }
-    map_del(&s->lines, str_of(line->key));
-    free(line->key);
-    free(line);
+    next(s, line);
 }

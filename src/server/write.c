@@ -36,10 +36,21 @@ static int make_tree(struct request *r, struct error *err)
     return str_is(verb, "update") ? write_update(r, err) : write_patch(r, err);
 }
 
+/* May this change be made on top of one that is still on its way to the disk? Not when it names a revision or a uid. */
+static bool can_build_on(const struct request *r)
+{
+    if (r->core.alone || r->options.dry_run || !str_is(r->info.verb, "patch") || r->patch_type == PATCH_JSON)
+        return false;
+    const struct value *meta = value_get(r->patch, F_POD_METADATA);
+    return !value_get(meta, F_OBJECT_META_RESOURCE_VERSION) && !value_get(meta, F_OBJECT_META_UID);
+}
+
 /* The object is ours to change until the lock is given back. */
 static enum phase_result with_lock(struct request *r)
 {
-    const struct object *stored = state_get(r->server->state, r->kind, request_namespace(r), r->info.name);
+    const struct object *stored = key_base(&r->core.lock);
+    if (!stored)
+        stored = state_get(r->server->state, r->kind, request_namespace(r), r->info.name);
     r->creating = !stored && r->patch_type == PATCH_APPLY;
     if (!stored && !r->creating) {
         fail_not_found(r, r->kind, r->info.name, &r->err);
@@ -64,7 +75,8 @@ enum phase_result phase_default(struct request *r)
         r->creating = true;
         return write_create(r, &r->err) < 0 ? PHASE_FAILED : PHASE_DONE;
     }
-    if (!key_lock(r->server->state, &r->core.lock, r->kind, request_namespace(r), r->info.name, on_granted, r))
+    if (!key_lock(r->server->state, &r->core.lock, r->kind, request_namespace(r), r->info.name, can_build_on(r),
+                  on_granted, r))
         return PHASE_WAIT;
     return with_lock(r);
 }
@@ -186,6 +198,8 @@ static void on_written(void *arg, const struct object *written, const struct err
 {
     struct request *r = arg;
     enum phase_result result = PHASE_FAILED;
+    if (r->core.lock.passed)
+        key_settle(r->server->state, &r->core.lock, !err);
     if (!err) {
         AUTO_OBJECT struct object *o = alias_object(r->kind, written);
         finish(r, o);
@@ -200,6 +214,7 @@ static void on_written(void *arg, const struct object *written, const struct err
         /* Whoever named a revision in the request is judged against the newest object on the next round. */
         fail_conflict(r, r->kind, r->info.name, &r->err, MODIFIED_TEXT);
         result = PHASE_RESTART;
+        r->core.alone = true;
     } else {
         fail(&r->err, err->code, "%s", error_text(err));
         if (err->code == ERR_TOO_MANY_REQUESTS || err->code == ERR_UNAVAILABLE)
@@ -228,9 +243,12 @@ static int store(struct request *r, struct error *err)
         .name = r->info.name,
         .object = o,
         .expect = r->creating ? STORE_EXPECT_ABSENT : object_revision(r->old),
+        .base = key_base(&r->core.lock),
         .epoch = r->epoch,
     };
     state_write(r->server->state, &w, on_written, r);
+    if (r->core.lock.held)
+        key_pass(r->server->state, &r->core.lock, o);
     return 0;
 }
 
@@ -248,6 +266,11 @@ enum phase_result write_perform(struct request *r)
         }
         finish(r, o);
         return PHASE_DONE;
+    }
+    if (r->core.no_change && !r->core.delete_now && key_base(&r->core.lock)) {
+        /* Nothing to add to a change that is not durable yet, so its end must be waited for. */
+        r->core.alone = true;
+        return PHASE_RESTART;
     }
     if (r->core.no_change && !r->core.delete_now) {
         finish(r, r->old);

@@ -438,3 +438,79 @@ TEST("bombs are refused before they cost memory")
     buf_done(&text);
     world_stop(&w);
 }
+
+/* --- many writers of one object ---------------------------------------------------------------------------------------- */
+
+struct shot {
+    int status;
+    bool done;
+};
+
+static void on_shot(void *arg, const struct http_response *head, struct str body, const struct error *err)
+{
+    struct shot *s = arg;
+    (void)body;
+    (void)err;
+    s->done = true;
+    s->status = head ? head->status : -1;
+}
+
+static void shoot(struct world *w, struct shot *s, const char *method, const char *type, const char *body)
+{
+    struct http_header header = { STR("content-type"), str_of(type) };
+    struct http_call_request request = {
+        .method = str_of(method), .target = STR(MAPS "/a"), .headers = &header, .headers_count = 1, .body = str_of(body)
+    };
+    http_client_fetch(w->client, &request, MIB, on_shot, s);
+}
+
+TEST("patches of one object at once all take effect, each with a revision of its own")
+{
+    struct world w;
+    struct shot shots[30] = { 0 };
+    world_start(&w);
+    make_object(&w, MAPS, "a", "{}");
+    uint64_t before, after;
+    ASSERT(str_to_u64(text_at(&w, "metadata.resourceVersion"), &before));
+    for (int i = 0; i < 30; i++) {
+        AUTO_FREE char *body = xasprintf("{\"data\":{\"k%d\":\"v\"}}", i);
+        shoot(&w, &shots[i], "PATCH", i % 2 ? "application/merge-patch+json" : "application/strategic-merge-patch+json",
+              body);
+    }
+    loop_sim_run_until_idle(w.loop);
+    for (int i = 0; i < 30; i++)
+        ASSERT_INT(shots[i].status, 200);
+    ASSERT_INT(ask(&w, "GET", MAPS "/a", NULL), 200);
+    ASSERT(str_to_u64(text_at(&w, "metadata.resourceVersion"), &after));
+    ASSERT_INT(after - before, 30);
+    ASSERT_INT(value_get_str(w.tree, STR("data"))->members_count, 30);
+    world_stop(&w);
+}
+
+TEST("patches, an update with a revision, patches that change nothing, and a delete keep their order")
+{
+    struct world w;
+    struct shot shots[6] = { 0 };
+    struct follower f;
+    world_start(&w);
+    make_object(&w, MAPS, "a", "{}");
+    AUTO_FREE char *revision = xstrdup(keep_at(&w, "metadata.resourceVersion"));
+    AUTO_FREE char *update = xasprintf("{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"%s\"}}", revision);
+    AUTO_FREE char *target = xasprintf(MAPS "?watch=1&resourceVersion=%s", revision);
+    follow(&w, &f, target);
+    shoot(&w, &shots[0], "PATCH", "application/merge-patch+json", "{\"data\":{\"k\":\"1\"}}");
+    shoot(&w, &shots[1], "PATCH", "application/merge-patch+json", "{\"data\":{\"k\":\"1\"}}"); /* nothing to add */
+    shoot(&w, &shots[2], "PUT", "application/json", update); /* its revision is old by then */
+    shoot(&w, &shots[3], "PATCH", "application/merge-patch+json", "{\"data\":{\"k\":\"2\"}}");
+    shoot(&w, &shots[4], "DELETE", "application/json", "");
+    shoot(&w, &shots[5], "PATCH", "application/merge-patch+json", "{\"data\":{\"k\":\"3\"}}");
+    loop_sim_run_until_idle(w.loop);
+    static const int expected[] = { 200, 200, 409, 200, 200, 404 };
+    for (int i = 0; i < 6; i++)
+        ASSERT_INT(shots[i].status, expected[i]);
+    ASSERT_STR(next_event(&f), "MODIFIED a");
+    ASSERT_STR(next_event(&f), "MODIFIED a");
+    ASSERT_STR(next_event(&f), "DELETED a");
+    unfollow(&f);
+    world_stop(&w);
+}
