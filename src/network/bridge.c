@@ -31,7 +31,7 @@ static void find_mtu(void *arg, const struct link_info *link)
 }
 
 /* Room for the tunnel's headers is always left: whether the next node is on this link is not known when a pod starts. */
-static uint32_t pod_mtu(struct network *n)
+uint32_t network_mtu(struct network *n)
 {
     struct underlay u = { .ip = n->node_ip, .mtu = MTU_DEFAULT };
 
@@ -75,7 +75,7 @@ static int find_or_make(struct network *n, struct error *err)
     unsigned char mac[MAC_SIZE];
     struct link_info bridge;
 
-    n->mtu = pod_mtu(n);
+    n->mtu = network_mtu(n);
     if (link_find(&n->rtnl, BRIDGE_NAME, &bridge, &inner) < 0) {
         ip_mac(pods_range(n->pods)->length ? pods_gateway(n->pods) : n->node_ip, mac);
         if (inner.sys != ENODEV) {

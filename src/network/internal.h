@@ -55,6 +55,7 @@ struct network {
 };
 
 /* --- bridge.c -------------------------------------------------------------------------------------------------------- */
+uint32_t network_mtu(struct network *n);              /* of pods and of the tunnel: what the underlay leaves */
 int bridge_put(struct network *n, struct error *err); /* klein0 with the DNS address, and the gateway's once known */
 void bridge_put_settings(const struct network *n);    /* kernel settings; cheap when they are right */
 void bridge_remove(struct network *n);

@@ -100,7 +100,7 @@ static int tunnel_put(struct routes *r, struct error *err)
     struct link_info link;
 
     if (link_find(&n->rtnl, TUNNEL_NAME, &link, &inner) < 0) {
-        v.mtu = n->mtu;
+        v.mtu = network_mtu(n); /* routes may come before the bridge, and a gateway has none */
         ip_mac(n->node_ip, v.mac);
         v.mac[1] = MAC_VXLAN_FIRST;
         if (link_add_vxlan(&n->rtnl, &v, err) < 0 || link_find(&n->rtnl, TUNNEL_NAME, &link, err) < 0)
