@@ -1,5 +1,6 @@
 /* `klein agent`: the node agent; with --gateway-only the gateway of a cluster on a machine that runs no pods. */
 #include "base/file.h"
+#include "base/time.h"
 #include "cli/args.h"
 #include "gateway/gateway.h"
 #include "main_commands.h"
@@ -8,10 +9,12 @@
 #define LOG_PART "agent"
 #include "base/log.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SERVERS_MAX 8
+#define SERVERS_MAX   8
+#define TOKEN_WAIT_MS (60 * SECOND_MS)
 
 /* --- the gateway as a role of the agent --------------------------------------------------------------------------------------- */
 
@@ -99,6 +102,10 @@ static int read_token(const struct args *a, struct buf *text, const char **ret, 
     *ret = arg(a, "token");
     if (*ret || !arg(a, "token-file"))
         return 0;
+    /* The file may be on its way: agents and the server that makes the token are started together. */
+    for (int64_t until_ms = time_monotonic_ms() + TOKEN_WAIT_MS;
+         !file_exists(arg(a, "token-file")) && time_monotonic_ms() < until_ms;)
+        poll(NULL, 0, 10);
     if (file_read(arg(a, "token-file"), text, err) < 0)
         return error_context(err, "read the join token");
     trimmed = str_trim(buf_str(text));
