@@ -45,6 +45,9 @@ struct engine {
     struct list queue; /* of struct request, under mutex */
     size_t waiting;    /* the loop's */
     bool closing;      /* the loop's */
+    bool
+        simulated; /* on a simulated loop there is no thread: rounds run on the loop, so that a run repeats from its seed */
+    bool posted; /* simulated: a round is due */
     /* what stats shows */
     atomic_uint_fast64_t commits, writes, revision, compacted, disk_bytes, disk_free;
     atomic_bool read_only;
@@ -196,32 +199,59 @@ static void round_execute(struct engine *e, struct list *requests)
 
 static void round_deliver(void *arg);
 
+/* Move what waits into a round; the queue is not empty and, where there is a thread, locked. Returns whether it is the last. */
+static bool round_gather(struct round *round)
+{
+    bool last = false;
+    size_t count = 0;
+
+    list_each (&round->e->queue, struct request, link, r) {
+        list_del(&r->link);
+        list_add_tail(&round->requests, &r->link);
+        last = r->type == REQUEST_CLOSE;
+        if (++count == ROUND_REQUESTS_MAX || last)
+            break;
+    }
+    return last;
+}
+
+static struct round *round_new(struct engine *e)
+{
+    struct round *round = xnew(struct round);
+
+    round->e = e;
+    list_init(&round->requests);
+    return round;
+}
+
 static void *engine_thread(void *arg)
 {
     struct engine *e = arg;
     bool last = false;
 
     while (!last) {
-        struct round *round = xnew(struct round);
-        size_t count = 0;
-
-        round->e = e;
-        list_init(&round->requests);
+        struct round *round = round_new(e);
         pthread_mutex_lock(&e->mutex);
         while (list_empty(&e->queue))
             pthread_cond_wait(&e->wake, &e->mutex);
-        list_each (&e->queue, struct request, link, r) {
-            list_del(&r->link);
-            list_add_tail(&round->requests, &r->link);
-            last = r->type == REQUEST_CLOSE;
-            if (++count == ROUND_REQUESTS_MAX || last)
-                break;
-        }
+        last = round_gather(round);
         pthread_mutex_unlock(&e->mutex);
         round_execute(e, &round->requests);
         loop_post(e->base.loop, round_deliver, round);
     }
     return NULL;
+}
+
+static void engine_round(void *arg)
+{
+    struct engine *e = arg;
+    struct round *round = round_new(e);
+
+    e->posted = !round_gather(round) && !list_empty(&e->queue);
+    round_execute(e, &round->requests);
+    loop_post(e->base.loop, round_deliver, round);
+    if (e->posted)
+        loop_post(e->base.loop, engine_round, e);
 }
 
 /* --- the loop ---------------------------------------------------------------------------------------------------- */
@@ -240,6 +270,13 @@ static void request_free(struct request *r)
 
 static void request_push(struct engine *e, struct request *r)
 {
+    if (e->simulated) {
+        list_add_tail(&e->queue, &r->link);
+        if (!e->posted)
+            loop_post(e->base.loop, engine_round, e);
+        e->posted = true;
+        return;
+    }
     pthread_mutex_lock(&e->mutex);
     list_add_tail(&e->queue, &r->link);
     pthread_cond_signal(&e->wake);
@@ -248,7 +285,8 @@ static void request_push(struct engine *e, struct request *r)
 
 static void engine_closed(struct engine *e, struct request *r)
 {
-    pthread_join(e->thread, NULL);
+    if (!e->simulated)
+        pthread_join(e->thread, NULL);
     database_close(&e->d);
     pthread_mutex_destroy(&e->mutex);
     pthread_cond_destroy(&e->wake);
@@ -432,7 +470,8 @@ struct store *store_open_sqlite(struct loop *loop, struct env *env, const char *
     pthread_cond_init(&e->wake, NULL);
     atomic_store(&e->revision, e->d.revision);
     atomic_store(&e->compacted, e->d.compacted);
-    if (pthread_create(&e->thread, NULL, engine_thread, e) != 0) {
+    e->simulated = loop_is_sim(loop);
+    if (!e->simulated && pthread_create(&e->thread, NULL, engine_thread, e) != 0) {
         database_close(&e->d);
         free(e);
         return fail_null(err, ERR_INTERNAL, "cannot start the store's thread");
