@@ -14,6 +14,7 @@
 #include "kinds/fields.h"
 
 #define SILENT_LOOK_MS    500
+#define CONNECT_MS        (5 * SECOND_MS) /* as the server's reconnect window */
 #define TAINT_UNREACHABLE "node.kubernetes.io/unreachable"
 #define TAINT_NOT_READY   "node.kubernetes.io/not-ready"
 
@@ -172,6 +173,21 @@ static bool all_are_silent(const struct reconcile *r)
     return nodes.count > 1;
 }
 
+/* A node that has just been registered is given time to connect. */
+static bool is_silent(struct reconcile *r)
+{
+    int64_t created_ms = 0, left_ms;
+
+    if (facts_silent_ms(r->facts, r->name) == 0)
+        return false;
+    time_parse(view_str_at(object_root(r->object), F_NODE_METADATA, F_OBJECT_META_CREATION_TIMESTAMP), &created_ms);
+    left_ms = created_ms + CONNECT_MS - r->now_ms;
+    if (facts_node(r->facts, r->name) || left_ms <= 0)
+        return true;
+    plan_wake(r, left_ms);
+    return false;
+}
+
 static int reconcile(struct reconcile *r, struct error *err)
 {
     bool silent, cut_off;
@@ -179,7 +195,7 @@ static int reconcile(struct reconcile *r, struct error *err)
     (void)err;
     if (!r->object || pod_is_terminating(r->object))
         return 0;
-    silent = facts_silent_ms(r->facts, r->name) > 0;
+    silent = is_silent(r);
     cut_off = silent && all_are_silent(r);
     if (silent)
         plan_wake(r, SILENT_LOOK_MS); /* whether the others fall silent too decides about this one */

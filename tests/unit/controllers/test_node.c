@@ -240,3 +240,14 @@ TEST("a used up pod network is told by an Event")
     ASSERT_CONTAINS(seen_plan(&s, &controller_nodeipam, "", "n3"), "event CIDRNotAvailable");
     seen_done(&s);
 }
+
+TEST("a node that has just been registered is given time to connect")
+{
+    start(2);
+    seen_add(&s, &kind_node, "{'metadata':{'name':'n9','creationTimestamp':'2026-11-20T23:59:58Z'}," READY("True") "}");
+    ASSERT_STR(plan("n9"), "");
+    ASSERT_INT(s.plan.wake_after_ms, 3000);
+    s.now_ms += 3000;
+    ASSERT_CONTAINS(plan("n9"), "\"status\":\"Unknown\"");
+    seen_done(&s);
+}
