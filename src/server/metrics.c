@@ -127,6 +127,14 @@ static double metric_inflight(struct server *s)
 {
     return (double)s->requests_count;
 }
+static double metric_long_running(struct server *s)
+{
+    size_t n = 0;
+    list_each (&s->requests, struct request, core.link, r)
+        n += r->phase == PHASE_OF_perform && request_is_long_running(r);
+    return (double)n;
+}
+
 static double metric_revision(struct server *s)
 {
     return (double)state_revision(s->state);
