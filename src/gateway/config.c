@@ -12,9 +12,14 @@
 #define CONFIG_MAX (64 * MIB)
 
 /*
- * Timeouts: a dead node swallows SYNs, so connecting gives up after 400 ms and the next try goes to another server. A server
- * may think for a minute, as nginx' default. Retries are for requests that certainly or harmlessly did not happen: methods that
- * may be repeated, by RFC 9110, 9.2.2.
+ * Timeouts, measured by cutting a zone under load: a dead node swallows SYNs, so connecting gives up after 400 ms and the next try goes to
+ * another server. A request that its node's kernel has not confirmed after 500 ms (tcp-ut) never happened there; one that was
+ * confirmed is given up when the node stays silent for two seconds (srvtcpka). Both are sent again to another server when the
+ * method may be repeated (RFC 9110, 9.2.2). So a server may think for a minute, as nginx' default, and a dead node costs
+ * a client half a second.
+ *
+ * tcp-ut would also end an upload to a server that stops reading for a while (Linux counts a closed window like silence), so requests
+ * with a body and upgrades have a backend of their own, without it.
  */
 static const char head[] =
 
@@ -28,19 +33,34 @@ static const char head[] =
     "    timeout queue 5s\n"
     "    timeout tunnel 1h\n"
     "    option redispatch 1\n"
-    "    option forwardfor\n"
     "    option http-keep-alive\n"
     "    option idle-close-on-response\n"
+    "    option srvtcpka\n"
+    "    srvtcpka-idle 1s\n"
+    "    srvtcpka-intvl 1s\n"
+    "    srvtcpka-cnt 2\n"
     "    http-reuse safe\n"
-    "    retries 4\n"
+    "    retries 6\n"
     "    retry-on conn-failure empty-response\n"
     "    balance leastconn\n";
 
+/*
+ * What is refused: hosts that are no host names, and paths with dot segments or a zero byte, plain or encoded, which servers behind may
+ * resolve to something no rule speaks of. Rules match the decoded path with slashes merged; what is sent on is as it came. Addresses
+ * a client claims to come from are taken off.
+ */
 static const char routing[] = "    http-request deny deny_status 400 if { req.hdr_cnt(host) gt 1 }\n"
-                              "    http-request set-var(txn.host) req.hdr(host),field(1,:),lower\n"
-                              "    http-request set-var(txn.wild) req.hdr(host),field(1,:),lower,regsub(^[^.]+,*)\n"
-                              "    http-request set-var(txn.path) path\n"
-                              "    http-request del-header x-forwarded-proto\n"
+                              "    http-request deny deny_status 400 if { req.hdr(host) -m reg [^A-Za-z0-9.:_-] }\n"
+                              "    http-request deny deny_status 400 if { path -m sub -i %00 }\n"
+                              "    http-request deny deny_status 400 if { path,url_dec -m reg /[.][.]?(/|$) }\n"
+                              "    http-request set-var(txn.host) req.hdr(host),field(1,:),lower,regsub([.]$,)\n"
+                              "    http-request set-var(txn.wild) var(txn.host),regsub(^[^.]+,*)\n"
+                              "    http-request set-var(txn.path) path,url_dec,regsub(//+,/,g)\n"
+                              "    http-request del-header ^X-Forwarded- -m reg\n"
+                              "    http-request del-header Forwarded\n"
+                              "    http-request del-header X-Real-IP\n"
+                              "    http-request set-header X-Forwarded-For %[src]\n"
+                              "    http-request set-header X-Forwarded-Host %[req.hdr(host)]\n"
                               "    http-request set-header X-Forwarded-Proto http unless { ssl_fc }\n"
                               "    http-request set-header X-Forwarded-Proto https if { ssl_fc }\n";
 
@@ -57,8 +77,9 @@ static void add_lookup(struct buf *to, const char *folder, const char *host)
         buf_addf(to, "    http-request set-var(txn.be) var(%s),concat(,txn.path,/),map_beg(%s/prefix.map) %s\n", host,
                  folder, unless);
     } else {
-        buf_addf(to, "    http-request set-var(txn.be) path,map_str(%s/exact.map) %s\n", folder, unless);
-        buf_addf(to, "    http-request set-var(txn.be) path,concat(/),map_beg(%s/prefix.map) %s\n", folder, unless);
+        buf_addf(to, "    http-request set-var(txn.be) var(txn.path),map_str(%s/exact.map) %s\n", folder, unless);
+        buf_addf(to, "    http-request set-var(txn.be) var(txn.path),concat(/),map_beg(%s/prefix.map) %s\n", folder,
+                 unless);
     }
 }
 
@@ -74,20 +95,31 @@ static void add_frontend(struct buf *to, const struct config_paths *paths)
     buf_add_text(to, routing);
     for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
         add_lookup(to, paths->folder, hosts[i]);
-    buf_add_text(to, "    use_backend %[var(txn.be)] if { var(txn.be) -m found }\n"
+    buf_add_text(to, "    acl repeatable method GET HEAD OPTIONS DELETE\n"
+                     "    acl body req.hdr_val(content-length) gt 0\n"
+                     "    acl body req.hdr_cnt(transfer-encoding) gt 0\n"
+                     "    acl body req.hdr_cnt(upgrade) gt 0\n"
+                     "    use_backend %[var(txn.be),concat(:body)] if { var(txn.be) -m found } !repeatable || "
+                     "{ var(txn.be) -m found } body\n"
+                     "    use_backend %[var(txn.be)] if { var(txn.be) -m found }\n"
                      "    default_backend be_404\n");
 }
 
-static void add_backend(struct buf *to, const struct gateway_backend *b)
+static void add_backend(struct buf *to, struct str name, const char *suffix, const char *server_options,
+                        const struct slot_table *t)
 {
-    buf_addf(to, "backend %.*s\n", STR_ARG(b->name));
-    buf_add_text(to, "    http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS PUT DELETE }\n"
-                     "    default-server maxconn 2000 pool-max-conn 100 pool-purge-delay 30s\n");
-    for (size_t i = 0; i < b->count; i++)
-        buf_addf(to, "    server %.*s %.*s\n", STR_ARG(b->servers[i].name), STR_ARG(b->servers[i].address));
+    buf_addf(to, "backend %.*s%s\n", STR_ARG(name), suffix);
+    buf_add_text(to, "    http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS PUT DELETE }\n");
+    buf_addf(to, "    default-server maxconn 2000 pool-max-conn 100 pool-purge-delay 30s%s\n", server_options);
+    for (size_t i = 0; t && i < t->count; i++) {
+        const struct slot *s = &t->slots[i];
+        buf_addf(to, "    server s%zu %s%s\n", i + 1, s->state == SLOT_SERVING ? s->address : "0.0.0.0:1",
+                 s->state == SLOT_SERVING ? "" : " disabled");
+    }
 }
 
-static void add_all(struct buf *to, const struct gateway_plan *p, const struct config_paths *paths)
+static void add_all(struct buf *to, const struct gateway_plan *p, const struct slots *slots,
+                    const struct config_paths *paths)
 {
     buf_addf(to,
              "# Written by klein; changes are lost. What is served comes from Ingress resources.\n"
@@ -98,11 +130,17 @@ static void add_all(struct buf *to, const struct gateway_plan *p, const struct c
     buf_add_text(to, head);
     add_frontend(to, paths);
     buf_add_text(to, "backend be_404\n    http-request return status 404 content-type text/plain string \"no route for "
-                     "this host and path\\n\"\n"
-                     "backend be_none\n    http-request return status 503 content-type text/plain string \"the service "
-                     "of this route does not exist\\n\"\n");
-    for (size_t i = 0; i < p->backends_count; i++)
-        add_backend(to, p->backends[i]);
+                     "this host and path\\n\"\n");
+    for (int body = 0; body <= 1; body++)
+        buf_addf(to,
+                 "backend be_none%s\n    http-request return status 503 content-type text/plain string \"the service "
+                 "of this route does not exist\\n\"\n",
+                 body ? ":body" : "");
+    for (size_t i = 0; i < p->backends_count; i++) {
+        struct str name = p->backends[i]->name;
+        add_backend(to, name, "", " tcp-ut 500ms", slots_of(slots, name));
+        add_backend(to, name, ":body", "", slots_of(slots, name));
+    }
 }
 
 void config_structure(const struct gateway_plan *p, const struct config_paths *paths, char ret[SHA256_HEX_SIZE])
@@ -185,12 +223,13 @@ static int write_certificates(const struct gateway_plan *p, const struct config_
     return write_file(paths, "certificates.list", &list, err);
 }
 
-int config_write(const struct gateway_plan *p, const struct config_paths *paths, struct error *err)
+int config_write(const struct gateway_plan *p, const struct slots *slots, const struct config_paths *paths,
+                 struct error *err)
 {
     AUTO_BUF struct buf text = BUF_MAX(CONFIG_MAX);
     AUTO_FREE char *certs = xasprintf("%s/certs", paths->folder);
 
-    add_all(&text, p, paths);
+    add_all(&text, p, slots, paths);
     if (file_mkdirs(certs, 0700, err) < 0 || write_map(paths, "exact.map", p->exact, p->exact_count, err) < 0 ||
         write_map(paths, "prefix.map", p->prefix, p->prefix_count, err) < 0 || write_certificates(p, paths, err) < 0)
         return -1;

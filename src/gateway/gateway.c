@@ -12,13 +12,15 @@
 #include "gateway/config.h"
 #include "gateway/haproxy.h"
 #include "gateway/plan.h"
+#include "gateway/slots.h"
 #include "kinds/fields.h"
 #include "object/value.h"
 
 #include <stdlib.h>
 
-#define RETRY_MS     SECOND_MS
-#define COMMANDS_MAX (8 * MIB)
+#define RETRY_MS      SECOND_MS
+#define DRAIN_POLL_MS 500
+#define COMMANDS_MAX  (256 * KIB) /* more: a reload is cheaper */
 
 struct gateway {
     struct loop *loop;
@@ -29,8 +31,9 @@ struct gateway {
     struct gateway_seen seen;
     struct haproxy *haproxy;
     struct loop_task task;
-    struct loop_timer retry;
+    struct loop_timer retry, drain;
     bool dirty, working;
+    struct slots slots;              /* as HAProxy has them, or will when `working` is over */
     struct gateway_plan applied;     /* what HAProxy does now */
     struct gateway_plan next;        /* what is being carried out */
     char structure[SHA256_HEX_SIZE]; /* of the configuration HAProxy runs; "" unknown: reload */
@@ -44,44 +47,6 @@ struct gateway {
 };
 
 /* --- differences as commands ------------------------------------------------------------------------------------------------------------ */
-
-static const struct gateway_backend *backend_named(const struct gateway_plan *p, struct str name)
-{
-    for (size_t i = 0; i < p->backends_count; i++)
-        if (str_eq(p->backends[i]->name, name))
-            return p->backends[i];
-    return NULL;
-}
-
-static bool has_server(const struct gateway_backend *b, struct str name)
-{
-    for (size_t i = 0; b && i < b->count; i++)
-        if (str_eq(b->servers[i].name, name))
-            return true;
-    return false;
-}
-
-/*
- * A server that comes back may still be there in maintenance: adding fails then ("already exists") and enabling is enough, so
- * both are always sent. One that goes is put into maintenance: nothing new reaches it, what runs there ends in peace.
- */
-static void add_server_commands(struct buf *to, const struct gateway_plan *old, const struct gateway_plan *now)
-{
-    for (size_t i = 0; i < now->backends_count; i++) {
-        const struct gateway_backend *b = now->backends[i], *before = backend_named(old, b->name);
-        for (size_t k = 0; k < b->count; k++) {
-            const struct gateway_server *s = &b->servers[k];
-            if (has_server(before, s->name))
-                continue;
-            buf_addf(to, "add server %.*s/%.*s %.*s maxconn 2000 pool-max-conn 100 pool-purge-delay 30s\n",
-                     STR_ARG(b->name), STR_ARG(s->name), STR_ARG(s->address));
-            buf_addf(to, "set server %.*s/%.*s state ready\n", STR_ARG(b->name), STR_ARG(s->name));
-        }
-        for (size_t k = 0; before && k < before->count; k++)
-            if (!has_server(b, before->servers[k].name))
-                buf_addf(to, "set server %.*s/%.*s state maint\n", STR_ARG(b->name), STR_ARG(before->servers[k].name));
-    }
-}
 
 static bool same_routes(const struct gateway_route *a, size_t a_count, const struct gateway_route *b, size_t b_count)
 {
@@ -132,6 +97,7 @@ static void done(struct gateway *g, const struct error *err)
     if (err) {
         log_error("the gateway could not be changed; the old configuration goes on, trying again", KV_ERR(err));
         g->structure[0] = '\0';
+        g->dirty = true;
         gateway_plan_done(&g->next);
         loop_timer_start(&g->retry, RETRY_MS);
         return;
@@ -161,13 +127,40 @@ static void on_commanded(void *arg, struct str answer, const struct error *err)
     struct str line;
 
     while (!err && str_next(&answer, '\n', &line)) {
-        /* Success is silent or says "New server registered."; a server that exists already is as good as a new one. */
-        if (!line.n || str_starts(line, STR("New server registered")) || str_contains(line, STR("already exists")))
+        /* Success is silent, or tells what became of an address. */
+        if (!line.n || str_starts(line, STR("IP changed")) || str_starts(line, STR("no need to change the addr")))
             continue;
         fail(&refused, ERR_INTERNAL, "HAProxy refuses a command: %.*s", STR_ARG(str_part(line, 0, 200)));
         err = &refused;
     }
+    if (!err && !loop_timer_running(&g->drain))
+        loop_timer_start(&g->drain, DRAIN_POLL_MS);
     done(g, err);
+}
+
+static void on_drained(void *arg, struct str answer, const struct error *err)
+{
+    struct gateway *g = arg;
+
+    g->working = false;
+    if (!err)
+        slots_settle(&g->slots, answer);
+    loop_timer_start(&g->drain, DRAIN_POLL_MS);
+    if (g->dirty)
+        wake(g);
+}
+
+static void on_drain(void *arg)
+{
+    struct gateway *g = arg;
+    AUTO_BUF struct buf commands = BUF_MAX(COMMANDS_MAX);
+
+    if (g->working) {
+        loop_timer_start(&g->drain, DRAIN_POLL_MS);
+    } else if (slots_ask(&g->slots, &commands)) {
+        g->working = true;
+        haproxy_command(g->haproxy, buf_str(&commands), on_drained, g);
+    }
 }
 
 static void tell_refused(struct gateway *g)
@@ -192,10 +185,20 @@ static bool is_synced(const struct gateway *g)
            cache_is_synced(s->slices) && cache_is_synced(s->secrets);
 }
 
+static void reload(struct gateway *g)
+{
+    AUTO_ERROR struct error err = { 0 };
+
+    slots_renew(&g->slots, &g->next);
+    if (config_write(&g->next, &g->slots, &g->paths, &err) < 0)
+        done(g, &err);
+    else
+        haproxy_reload(g->haproxy, on_reloaded, g);
+}
+
 static void work(struct gateway *g)
 {
     AUTO_BUF struct buf commands = BUF_MAX(COMMANDS_MAX);
-    AUTO_ERROR struct error err = { 0 };
 
     g->dirty = false;
     g->working = true;
@@ -203,29 +206,22 @@ static void work(struct gateway *g)
     g->next_revision = cache_revision(g->seen.slices);
     config_structure(&g->next, &g->paths, g->next_structure);
     tell_refused(g);
-    if (!str_is(str_of(g->structure), g->next_structure) || !haproxy_is_running(g->haproxy)) {
-        if (config_write(&g->next, &g->paths, &err) < 0)
-            done(g, &err);
-        else
-            haproxy_reload(g->haproxy, on_reloaded, g);
+    if (!str_is(str_of(g->structure), g->next_structure) || !haproxy_is_running(g->haproxy) ||
+        !slots_assign(&g->slots, &g->next, &commands)) {
+        reload(g);
         return;
     }
-    add_server_commands(&commands, &g->applied, &g->next);
     if (!same_routes(g->applied.exact, g->applied.exact_count, g->next.exact, g->next.exact_count))
         add_map_commands(&commands, g->folder, "exact.map", g->applied.exact, g->applied.exact_count, g->next.exact,
                          g->next.exact_count);
     if (!same_routes(g->applied.prefix, g->applied.prefix_count, g->next.prefix, g->next.prefix_count))
         add_map_commands(&commands, g->folder, "prefix.map", g->applied.prefix, g->applied.prefix_count, g->next.prefix,
                          g->next.prefix_count);
-    if (!commands.n)
+    if (commands.full)
+        reload(g);
+    else if (!commands.n)
         done(g, NULL);
-    else if (commands.full ||
-             commands.n > 12 * KIB) { /* more than HAProxy's command buffer takes: the files say it all */
-        g->structure[0] = '\0';
-        g->working = false;
-        gateway_plan_done(&g->next);
-        work(g);
-    } else
+    else
         haproxy_command(g->haproxy, buf_str(&commands), on_commanded, g);
 }
 
@@ -243,12 +239,9 @@ static void on_retry(void *arg)
     wake(arg);
 }
 
-static void on_restarted(void *arg)
+static void on_ended(void *arg)
 {
-    struct gateway *g = arg;
-
-    g->structure[0] = '\0'; /* it runs the last file, which may be older than the last commands */
-    wake(g);
+    wake(arg);
 }
 
 /* --- Ingress.status ------------------------------------------------------------------------------------------------------------------------- */
@@ -331,6 +324,7 @@ struct gateway *gateway_start(struct loop *loop, struct env *env, struct api *ap
                                       .https_port = config->https_port ? config->https_port : 443 };
     g->task = (struct loop_task){ .fn = run, .arg = g };
     loop_timer_init(&g->retry, loop, on_retry, g);
+    loop_timer_init(&g->drain, loop, on_drain, g);
     if (file_mkdirs(g->folder, 0700, err) < 0 || config_default_certificate(&g->paths, env_wall_ms(env), err) < 0) {
         free(g->folder);
         free(g->listen_ip);
@@ -339,7 +333,7 @@ struct gateway *gateway_start(struct loop *loop, struct env *env, struct api *ap
         return NULL;
     }
     g->haproxy = haproxy_new(loop, g->folder);
-    haproxy_on_restarted(g->haproxy, on_restarted, g);
+    haproxy_on_ended(g->haproxy, on_ended, g);
     g->seen = (struct gateway_seen){
         .ingresses = open_cache(g, &kind_ingress, STR_NONE),
         .classes = open_cache(g, &kind_ingressclass, STR_NONE),
@@ -357,12 +351,14 @@ void gateway_stop(struct gateway *g)
     g->stopped = true;
     loop_defer_cancel(&g->task);
     loop_timer_stop(&g->retry);
+    loop_timer_stop(&g->drain);
     cache_free(g->seen.ingresses);
     cache_free(g->seen.classes);
     cache_free(g->seen.services);
     cache_free(g->seen.slices);
     cache_free(g->seen.secrets);
     haproxy_free(g->haproxy);
+    slots_done(&g->slots);
     gateway_plan_done(&g->applied);
     gateway_plan_done(&g->next);
     free(g->folder);

@@ -6,6 +6,7 @@
 #include "gateway/haproxy.h"
 
 #include "base/file.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "loop/process.h"
@@ -23,6 +24,7 @@
 #define COMMAND_LIMIT_MS (2 * SECOND_MS)
 #define RESTART_PAUSE_MS 200
 #define ANSWER_MAX       (4 * MIB)
+#define PART_MAX         (12 * KIB)
 
 struct haproxy {
     struct loop *loop;
@@ -35,8 +37,9 @@ struct haproxy {
     uint64_t generation; /* worker pid answering, to tell the new worker from the old after a reload */
     haproxy_done_fn *done;
     void *done_arg;
-    loop_fn *restarted;
-    void *restarted_arg;
+    struct list commands; /* waiting for their answers */
+    loop_fn *ended;
+    void *ended_arg;
 };
 
 bool haproxy_is_running(const struct haproxy *h)
@@ -59,6 +62,7 @@ static void finish(struct haproxy *h, const struct error *err)
 static void ended(struct haproxy *h)
 {
     log_error("HAProxy ended; it is started again");
+    h->generation = 0;
     loop_timer_start(&h->restart, RESTART_PAUSE_MS);
 }
 
@@ -96,17 +100,9 @@ static int start(struct haproxy *h, struct error *err)
 static void on_restart(void *arg)
 {
     struct haproxy *h = arg;
-    AUTO_ERROR struct error err = { 0 };
 
-    if (haproxy_is_running(h))
-        return;
-    if (start(h, &err) < 0) {
-        log_error("HAProxy could not be started; trying again", KV_ERR(&err));
-        loop_timer_start(&h->restart, 5 * SECOND_MS);
-        return;
-    }
-    if (h->restarted)
-        h->restarted(h->restarted_arg);
+    if (!haproxy_is_running(h) && h->ended)
+        h->ended(h->ended_arg);
 }
 
 /* A HAProxy of an earlier agent in this folder: its pid file names a live process with our configuration. */
@@ -131,6 +127,7 @@ static void adopt(struct haproxy *h)
 }
 
 static void on_ready_poll(void *arg);
+static void cancel_commands(struct haproxy *h);
 
 struct haproxy *haproxy_new(struct loop *loop, const char *folder)
 {
@@ -142,6 +139,7 @@ struct haproxy *haproxy_new(struct loop *loop, const char *folder)
     h->config_new = xasprintf("%s/haproxy.cfg.new", folder);
     h->pid_file = xasprintf("%s/haproxy.pid", folder);
     h->socket = xasprintf("unix:%s/runtime.sock", folder);
+    list_init(&h->commands);
     loop_timer_init(&h->restart, loop, on_restart, h);
     loop_timer_init(&h->ready, loop, on_ready_poll, h);
     adopt(h);
@@ -154,6 +152,7 @@ void haproxy_free(struct haproxy *h)
         return;
     loop_timer_stop(&h->restart);
     loop_timer_stop(&h->ready);
+    cancel_commands(h);
     if (h->check)
         process_capture_cancel(h->check);
     if (h->process)
@@ -180,30 +179,38 @@ void haproxy_kill(struct haproxy *h)
     send_signal(h, SIGTERM);
 }
 
-void haproxy_on_restarted(struct haproxy *h, loop_fn *fn, void *arg)
+void haproxy_on_ended(struct haproxy *h, loop_fn *fn, void *arg)
 {
-    h->restarted = fn;
-    h->restarted_arg = arg;
+    h->ended = fn;
+    h->ended_arg = arg;
 }
 
 /* --- commands ------------------------------------------------------------------------------------------------------------------------- */
 
+/*
+ * One connection takes one line, and a line must fit into HAProxy's buffer: commands are joined by ';' and sent in parts, a connection
+ * each, one after the other.
+ */
 struct command {
     struct haproxy *h;
+    struct list link; /* of h->commands */
     struct buf answer;
     char *text;
-    size_t n;
+    size_t n, sent, part;
     struct loop_timer limit;
     struct stream *stream;
+    bool late, cancelled;
     haproxy_answer_fn *answered;
     void *arg;
 };
+
+static void send_part(struct command *c);
 
 static void command_open(struct stream *s, void *arg)
 {
     struct command *c = arg;
 
-    stream_write(s, (struct str){ c->text, c->n });
+    stream_write(s, (struct str){ c->text + c->sent, c->part });
     stream_shutdown(s);
 }
 
@@ -218,10 +225,24 @@ static void command_read(struct stream *s, struct str bytes, void *arg)
 static void command_closed(struct stream *s, const struct error *err, void *arg)
 {
     struct command *c = arg;
+    AUTO_ERROR struct error late = { 0 };
 
     (void)s;
     loop_timer_stop(&c->limit);
-    c->answered(c->arg, buf_str(&c->answer), err);
+    c->sent += c->part;
+    if (!err && !c->late && !c->cancelled && c->sent < c->n) {
+        send_part(c);
+        return;
+    }
+    if (c->late) {
+        fail(&late, ERR_TIMEOUT, "HAProxy did not answer a command within %lld s",
+             (long long)(COMMAND_LIMIT_MS / SECOND_MS));
+        err = &late;
+    }
+    if (!c->cancelled) {
+        list_del(&c->link);
+        c->answered(c->arg, buf_str(&c->answer), err);
+    }
     buf_done(&c->answer);
     free(c->text);
     free(c);
@@ -231,31 +252,52 @@ static void command_limit(void *arg)
 {
     struct command *c = arg;
 
+    c->late = true;
     stream_close(c->stream);
 }
 
-void haproxy_command(struct haproxy *h, struct str commands, haproxy_answer_fn *answered, void *arg)
+static void send_part(struct command *c)
 {
     static const struct stream_callbacks callbacks = { .on_open = command_open,
                                                        .on_read = command_read,
                                                        .on_closed = command_closed };
-    struct command *c = xnew(struct command);
     struct address to = { 0 };
+    size_t end = MIN(c->n, c->sent + PART_MAX);
 
-    address_parse(str_of(h->socket), &to, NULL);
+    while (end < c->n && c->text[end - 1] != '\n')
+        end--;
+    c->part = end - c->sent;
+    for (size_t i = c->sent; i + 1 < end; i++)
+        if (c->text[i] == '\n')
+            c->text[i] = ';';
+    address_parse(str_of(c->h->socket), &to, NULL);
+    loop_timer_start(&c->limit, COMMAND_LIMIT_MS);
+    c->stream = stream_connect(c->h->loop, &to, NULL, &callbacks, c);
+}
+
+void haproxy_command(struct haproxy *h, struct str commands, haproxy_answer_fn *answered, void *arg)
+{
+    struct command *c = xnew(struct command);
+
     *c = (struct command){ .h = h,
                            .answer = BUF_MAX(ANSWER_MAX),
                            .text = str_dup(commands),
                            .n = commands.n,
                            .answered = answered,
                            .arg = arg };
-    /* One connection takes one line: commands are joined by ';'. */
-    for (size_t i = 0; i + 1 < c->n; i++)
-        if (c->text[i] == '\n')
-            c->text[i] = ';';
+    list_add_tail(&h->commands, &c->link);
     loop_timer_init(&c->limit, h->loop, command_limit, c);
-    loop_timer_start(&c->limit, COMMAND_LIMIT_MS);
-    c->stream = stream_connect(h->loop, &to, NULL, &callbacks, c);
+    send_part(c);
+}
+
+static void cancel_commands(struct haproxy *h)
+{
+    list_each (&h->commands, struct command, link, c) {
+        list_del(&c->link);
+        c->cancelled = true;
+        loop_timer_stop(&c->limit);
+        stream_close(c->stream);
+    }
 }
 
 /* --- reload --------------------------------------------------------------------------------------------------------------------------- */
@@ -299,10 +341,27 @@ static void on_ready_poll(void *arg)
     haproxy_command(h, STR("show info\n"), on_info, h);
 }
 
+static void wait_for_worker(struct haproxy *h)
+{
+    h->ready_until_ms = loop_now_ms(h->loop) + READY_LIMIT_MS;
+    loop_timer_start(&h->ready, READY_POLL_MS);
+}
+
+/* Which worker answers before the reload, when an earlier agent started it. */
+static void on_old_info(void *arg, struct str answer, const struct error *err)
+{
+    struct haproxy *h = arg;
+
+    h->generation = err ? 0 : pid_of_answer(answer);
+    send_signal(h, SIGUSR2);
+    wait_for_worker(h);
+}
+
 static void on_checked(void *arg, const struct process_result *result, const struct error *err)
 {
     struct haproxy *h = arg;
     AUTO_ERROR struct error failed = { 0 };
+    bool asks = false;
 
     h->check = NULL;
     if (err)
@@ -312,16 +371,18 @@ static void on_checked(void *arg, const struct process_result *result, const str
              STR_ARG(str_part(str_trim(result->err_out), 0, 400)));
     else if (rename(h->config_new, h->config) < 0)
         fail_sys(&failed, errno, "rename '%s'", h->config_new);
-    else if (haproxy_is_running(h))
-        send_signal(h, SIGUSR2);
-    else
+    else if (!haproxy_is_running(h))
         start(h, &failed);
-    if (failed.code) {
+    else if (!h->generation)
+        asks = true;
+    else
+        send_signal(h, SIGUSR2);
+    if (failed.code)
         finish(h, &failed);
-        return;
-    }
-    h->ready_until_ms = loop_now_ms(h->loop) + READY_LIMIT_MS;
-    loop_timer_start(&h->ready, READY_POLL_MS);
+    else if (asks)
+        haproxy_command(h, STR("show info\n"), on_old_info, h);
+    else
+        wait_for_worker(h);
 }
 
 void haproxy_reload(struct haproxy *h, haproxy_done_fn *done, void *arg)

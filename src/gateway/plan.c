@@ -43,6 +43,19 @@ static bool is_path(struct str s)
     return true;
 }
 
+static bool is_ipv4(struct str s)
+{
+    size_t dots = 0;
+
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '.')
+            dots++;
+        else if (s.p[i] < '0' || s.p[i] > '9')
+            return false;
+    }
+    return dots == 3 && s.n >= 7 && s.n <= 15;
+}
+
 static void refuse(struct gateway_plan *p, const struct object *ingress, const char *what, struct str value)
 {
     GROW(p->refused, p->refused_count, p->refused_capacity);
@@ -71,21 +84,67 @@ static int64_t slice_port(struct view slice, struct str port_name)
     return 0;
 }
 
-static void add_server(struct gateway_plan *p, struct gateway_backend *b, struct str ip, int64_t port)
+/*
+ * Endpoints by what is known of them. Only ready ones are used while there are any; else those that end gracefully but serve still
+ * (KEP-1669), and those whose node is unheard, which may be this side's fault: trying beats refusing.
+ */
+enum endpoint_class { READY, ENDING, LOST, NOT_SERVING };
+
+static enum endpoint_class class_of(struct view endpoint)
 {
-    struct str name = arena_printf(&p->arena, "%.*s-%lld", STR_ARG(ip), (long long)port);
+    struct view c = view_get(endpoint, F_ENDPOINT_CONDITIONS);
+    bool ready = view_bool_at(c, true, F_ENDPOINT_CONDITIONS_READY);
+
+    if (ready)
+        return READY;
+    if (!view_bool_at(c, false, F_ENDPOINT_CONDITIONS_SERVING))
+        return NOT_SERVING;
+    return view_bool_at(c, false, F_ENDPOINT_CONDITIONS_TERMINATING) ? ENDING : LOST;
+}
+
+static bool has_server(const struct gateway_server *list, size_t count, struct str name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(list[i].name, name))
+            return true;
+    return false;
+}
+
+/* The name says which pod, not only where: an address given to another pod is another server, with connections of its own. */
+static struct gateway_server server_of(struct gateway_plan *p, struct view endpoint, struct str ip, int64_t port)
+{
+    struct str uid = view_str_at(endpoint, F_ENDPOINT_TARGET_REF, F_OBJECT_REFERENCE_UID);
+    struct str name = uid.n ? arena_printf(&p->arena, "%.*s-%lld-%08x", STR_ARG(ip), (long long)port, crc32c(0, uid))
+                            : arena_printf(&p->arena, "%.*s-%lld", STR_ARG(ip), (long long)port);
 
     for (size_t i = 0; i < name.n; i++)
         if (name.p[i] == '.')
             ((char *)(uintptr_t)name.p)[i] = '-';
-    for (size_t i = 0; i < b->count; i++)
-        if (str_eq(b->servers[i].name, name))
-            return;
-    if (b->count == SERVERS_MAX)
-        return;
-    GROW(b->servers, b->count, b->capacity);
-    b->servers[b->count++] =
-        (struct gateway_server){ name, arena_printf(&p->arena, "%.*s:%lld", STR_ARG(ip), (long long)port) };
+    return (struct gateway_server){ name, arena_printf(&p->arena, "%.*s:%lld", STR_ARG(ip), (long long)port) };
+}
+
+static void add_endpoints(struct gateway_plan *p, struct gateway_backend *b, struct view slice, int64_t port,
+                          bool ready_only)
+{
+    struct view_iter it = { 0 };
+
+    while (view_next(view_get(slice, F_ENDPOINT_SLICE_ENDPOINTS), &it)) {
+        struct str ip = view_str(view_item(view_get(it.value, F_ENDPOINT_ADDRESSES), 0));
+        enum endpoint_class class = class_of(it.value);
+        struct gateway_server server;
+        if (class == NOT_SERVING || !is_ipv4(ip))
+            continue;
+        server = server_of(p, it.value, ip, port);
+        if (class == READY || !ready_only) {
+            if (b->count == SERVERS_MAX || has_server(b->servers, b->count, server.name))
+                continue;
+            GROW(b->servers, b->count, b->capacity);
+            b->servers[b->count++] = server;
+        } else if (class == LOST) {
+            GROW(b->lost, b->lost_count, b->lost_capacity);
+            b->lost[b->lost_count++] = server;
+        }
+    }
 }
 
 static void add_servers(struct gateway_plan *p, const struct gateway_seen *seen, struct gateway_backend *b,
@@ -93,17 +152,15 @@ static void add_servers(struct gateway_plan *p, const struct gateway_seen *seen,
 {
     struct objects slices = cache_by(seen->slices, CACHE_BY_NAMESPACE, object_namespace(service));
 
-    for (size_t i = 0; i < slices.count; i++) {
-        struct view slice = object_root(slices.items[i]);
-        struct view labels = view_path(slice, F_POD_METADATA, F_OBJECT_META_LABELS);
-        int64_t port = slice_port(slice, port_name);
-        struct view_iter it = { 0 };
-        if (!port || !str_eq(view_str(view_get_str(labels, STR("kubernetes.io/service-name"))), object_name(service)))
-            continue;
-        while (view_next(view_get(slice, F_ENDPOINT_SLICE_ENDPOINTS), &it)) {
-            struct str ip = view_str(view_item(view_get(it.value, F_ENDPOINT_ADDRESSES), 0));
-            if (view_bool_at(it.value, true, F_ENDPOINT_CONDITIONS, F_ENDPOINT_CONDITIONS_READY) && is_host(ip))
-                add_server(p, b, ip, port);
+    for (int ready_only = 1; ready_only >= 0 && !b->count; ready_only--) {
+        b->lost_count = 0;
+        for (size_t i = 0; i < slices.count; i++) {
+            struct view slice = object_root(slices.items[i]);
+            struct view labels = view_path(slice, F_POD_METADATA, F_OBJECT_META_LABELS);
+            int64_t port = slice_port(slice, port_name);
+            if (port > 0 && port <= 65535 &&
+                str_eq(view_str(view_get_str(labels, STR("kubernetes.io/service-name"))), object_name(service)))
+                add_endpoints(p, b, slice, port, ready_only);
         }
     }
 }
@@ -332,8 +389,10 @@ void gateway_plan_make(struct gateway_plan *p, const struct gateway_seen *seen)
 
 void gateway_plan_done(struct gateway_plan *p)
 {
-    for (size_t i = 0; i < p->backends_count; i++)
+    for (size_t i = 0; i < p->backends_count; i++) {
         free(p->backends[i]->servers);
+        free(p->backends[i]->lost);
+    }
     for (size_t i = 0; i < p->certificates_count; i++)
         free(p->certificates[i]->hosts);
     free(p->backends);

@@ -13,7 +13,7 @@
 #include "client/cache.h"
 
 struct gateway_server {
-    struct str name;    /* "10-244-1-5-8080" */
+    struct str name;    /* "10-244-1-5-8080-1a2b3c4d": address, and which pod has it */
     struct str address; /* "10.244.1.5:8080" */
 };
 
@@ -21,6 +21,8 @@ struct gateway_backend {
     struct str name; /* "be_NAMESPACE_SERVICE_PORT": '_' cannot stand in the parts */
     struct gateway_server *servers;
     size_t count, capacity;
+    struct gateway_server *lost; /* would serve if their node were heard: what runs there has no end of its own */
+    size_t lost_count, lost_capacity;
 };
 
 struct gateway_route {

@@ -138,6 +138,7 @@ TEST("HAProxy accepts the files")
     AUTO_BUF struct buf words = BUF_MAX(64 * KIB);
     AUTO_ERROR struct error err = { 0 };
     struct process_exit how;
+    struct slots slots = { 0 };
     char folder[4096];
 
     seen_init(&s);
@@ -147,7 +148,9 @@ TEST("HAProxy accepts the files")
     ASSERT(realpath(test_folder(), folder));
     struct config_paths paths = { .folder = folder, .http_port = 18080, .https_port = 18443 };
     ASSERT_INT(config_default_certificate(&paths, time_wall_ms(), &err), 0);
-    ASSERT_INT(config_write(&plan, &paths, &err), 0);
+    slots_renew(&slots, &plan);
+    ASSERT_INT(config_write(&plan, &slots, &paths, &err), 0);
+    slots_done(&slots);
     AUTO_FREE char *config = xasprintf("%s/haproxy.cfg.new", folder);
     const char *const argv[] = { "haproxy", "-c", "-f", config, NULL };
     ASSERT_INT(process_run(&(struct process_options){ .argv = argv }, STR_NONE, &out, &words, 20000, &how, &err), 0);
