@@ -59,6 +59,41 @@ static void remove_cgroups(const char *name)
     rmdir(parent);
 }
 
+/* Is the controller in use by a version 1 hierarchy? /proc/cgroups: NAME HIERARCHY GROUPS ENABLED. */
+static bool is_version_1(const char *controller)
+{
+    AUTO_BUF struct buf text = BUF_MAX(64 * KIB);
+    struct str rest, line, word;
+
+    file_read("/proc/cgroups", &text, NULL);
+    for (rest = buf_str(&text); str_next(&rest, '\n', &line);)
+        if (str_next(&line, '\t', &word) && str_is(word, controller) && str_next(&line, '\t', &word))
+            return !str_is(word, "0");
+    return false;
+}
+
+/*
+ * On a hybrid machine agents mount the hugetlb hierarchy for crun, in their own mount namespaces (node/cgroup.c). From here it is not to be
+ * seen, so it is mounted for a moment. With its last group gone the kernel gives the controller back to version 2.
+ */
+static void remove_hugetlb_cgroups(const char *name)
+{
+    AUTO_FREE char *folder = xasprintf("/run/klein-hugetlb-%s", name);
+    AUTO_FREE char *parent = xasprintf("%s/klein", folder);
+    AUTO_FREE char *own = xasprintf("%s/%s", parent, name);
+
+    if (file_exists("/sys/fs/cgroup/hugetlb/cgroup.procs") || !is_version_1("hugetlb") ||
+        file_mkdirs(folder, 0700, NULL) < 0)
+        return;
+    if (mount("klein", folder, "cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hugetlb") == 0) {
+        if (file_exists(own))
+            remove_cgroup(own);
+        rmdir(parent);
+        umount2(folder, MNT_DETACH);
+    }
+    rmdir(folder);
+}
+
 /* "PROGRAM init /run/klein/NAME/..." is one of ours, whatever the record says. */
 static bool is_init_of(struct str command, const char *name)
 {
@@ -117,6 +152,7 @@ static int run(const struct args *a, struct error *err)
     if (kill_unrecorded(name, err) < 0)
         return -1;
     remove_cgroups(name);
+    remove_hugetlb_cgroups(name);
     cluster_forget(&c);
     printf(found ? "Cluster '%s' is removed.\n" : "There is no cluster '%s'; leftovers of that name are removed.\n",
            name);
