@@ -88,6 +88,20 @@ static bool can_lower_oom_score(void)
     return can;
 }
 
+/* CapBnd of /proc/self/status, a hexadecimal number. */
+static uint64_t own_capabilities(void)
+{
+    AUTO_BUF struct buf text = BUF_MAX(64 * KIB);
+    struct str rest, line;
+
+    file_read("/proc/self/status", &text, NULL);
+    for (rest = buf_str(&text); str_next(&rest, '\n', &line);) {
+        if (str_starts(line, STR("CapBnd:")))
+            return strtoull(line.p + 7, NULL, 16);
+    }
+    return UINT64_MAX;
+}
+
 /* --- identity ---------------------------------------------------------------------------------------------------- */
 
 static void continue_start(struct wiring *w);
@@ -297,6 +311,7 @@ static int start_pods(struct wiring *w, struct error *err)
         !(a->runtime = runtime_new(a->loop, a->run, err)) || start_images(a, err) < 0)
         return -1;
     a->can_lower_oom_score = can_lower_oom_score();
+    a->capabilities = own_capabilities();
     a->sources = sources_new(a->loop, a->api, objects, agent_source_changed, a);
     a->events = event_recorder_new(a->loop, a->api, "kubelet", a->config->node_name);
     a->node_status = node_status_new(a);

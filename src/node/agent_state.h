@@ -37,6 +37,7 @@ struct agent {
     void *role_state;
     bool pods_synced; /* the first list of pods has come */
     bool can_lower_oom_score;
+    uint64_t capabilities;           /* our own bounding set: containers can have no more */
     int64_t milli_cpu, memory_bytes; /* of the machine */
     const char *cluster_domain, *dns_address;
 };

@@ -362,6 +362,7 @@ int container_prepare(struct pod_container *c, struct prepared *p, struct error 
         return fail(err, ERR_TOO_LARGE, "the image has too many layers");
     if (check_sysctls(&m, err) < 0 || make_env(&m, err) < 0 || make_command(&m, err) < 0 || make_security(&m, err) < 0)
         return -1;
+    container_spec_limit_capabilities(&p->spec, pod->agent->capabilities);
     return make_mounts(&m, err);
 }
 

@@ -4,7 +4,7 @@
 #include "node/json_out.h"
 #include "node/seccomp.h"
 
-/* Every capability the kernel knows up to 5.9; privileged containers get them all. */
+/* Every capability the kernel knows up to 5.9, by number; privileged containers get them all. */
 static const char *const all_capabilities[] = {
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -106,6 +106,14 @@ void container_spec_default_capabilities(struct container_spec *s)
     s->capabilities_count = 0;
     for (size_t i = 0; i < ARRAY_SIZE(default_capabilities); i++)
         add_capability(s, str_of(default_capabilities[i]));
+}
+
+void container_spec_limit_capabilities(struct container_spec *s, uint64_t bounding)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(all_capabilities); i++) {
+        if (!(bounding & ((uint64_t)1 << i)))
+            drop_capability(s, str_of(all_capabilities[i]));
+    }
 }
 
 int container_spec_capability(struct container_spec *s, struct arena *a, struct str name, bool add, struct error *err)

@@ -69,6 +69,8 @@ int container_spec_write_process(const struct container_spec *s, const struct st
 
 /* The default capabilities of a container, without "CAP_": fills at most 48. Source: the set Docker and containerd grant. */
 void container_spec_default_capabilities(struct container_spec *s);
+/* Drop what this machine's own bounding set lacks (bit N = capability N): asking for it would fail the start. */
+void container_spec_limit_capabilities(struct container_spec *s, uint64_t bounding);
 /* Add or drop by name ("NET_ADMIN", "CAP_NET_ADMIN", "ALL"); unknown names are an error. */
 int container_spec_capability(struct container_spec *s, struct arena *a, struct str name, bool add, struct error *err);
 

@@ -172,7 +172,8 @@ static void world_init(struct world *w)
                          .cluster_domain = "cluster.local",
                          .dns_address = "10.96.0.10",
                          .data = xstrdup(w->config.data),
-                         .memory_bytes = GIB };
+                         .memory_bytes = GIB,
+                         .capabilities = UINT64_MAX & ~((uint64_t)1 << 24) };
     n->run = xasprintf("%s/run", n->data);
     list_init(&n->log_sessions);
     ASSERT(file_mkdirs(n->run, 0700, NULL) == 0);
