@@ -94,7 +94,7 @@ def test_init_containers(cluster, space):
 
 def test_containers_share_a_network(cluster, space):
     """Containers of one pod meet on localhost and share the host name."""
-    one = box(cluster, command="hostname; wget -qO- http://127.0.0.1:8080/healthz")
+    one = box(cluster, command="hostname; curl -s http://127.0.0.1:8080/healthz")
     one["spec"]["initContainers"] = [{"name": "web", "image": f"{cluster.registry}/web:1", "restartPolicy": "Always",
                                       "startupProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1}}]
     phase, log = ended(space, one)
@@ -129,10 +129,13 @@ def test_configmap_volume_follows(cluster, space):
 
 def test_service_account_token(cluster, space):
     """A pod's projected token is that of its service account, and the API at kubernetes.default takes it."""
-    one = box(cluster, command='T=$(cat /var/run/secrets/kubernetes.io/serviceaccount/token); '
-              'wget -qO- --no-check-certificate --header "Authorization: Bearer $T" https://kubernetes.default/version')
+    folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+    one = box(cluster, command=f'curl -s -m 5 --cacert {folder}/ca.crt -H "Authorization: Bearer $(cat {folder}/token)" '
+              'https://kubernetes.default/apis/authentication.k8s.io/v1/selfsubjectreviews -H Content-Type:application/json '
+              """-d '{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}'""")
     phase, log = ended(space, one)
-    assert phase == "Succeeded" and json.loads(log)["gitVersion"] == "v1.36.0+klein", log
+    assert phase == "Succeeded", log
+    assert json.loads(log)["status"]["userInfo"]["username"] == f"system:serviceaccount:{space.namespace}:default"
 
 
 def test_liveness_probe(cluster, space):
@@ -252,9 +255,10 @@ def test_exec_on_a_terminal(cluster, both):
 
 def test_attach(cluster, both):
     """`kubectl attach -i` is connected to the input and output of the container's process."""
-    one = box(cluster, command="while read line; do echo got $line; done; sleep 1000", stdin=True, stdinOnce=True)
+    one = box(cluster, command="while read line; do echo got $line; done; echo end", stdin=True, stdinOnce=True)
+    one["spec"]["restartPolicy"] = "Never"
     started(both, one)
-    assert "got hello" in both("attach", "-i", "box", input="hello\n")
+    assert "got hello\nend\n" in both("attach", "-i", "box", input="hello\n")
 
 
 def test_run_and_remove(cluster, both):

@@ -3,7 +3,6 @@ import glob
 import json
 import os
 import signal
-import subprocess
 
 from .api import Api
 from .process import run
@@ -15,6 +14,7 @@ class Cluster:
     def __init__(self, name, folder):
         self.name, self.folder = name, str(folder)
         self.kubeconfig = os.path.join(self.folder, f"{name}.kubeconfig")
+        self.status = None
 
     def klein(self, *args, code=0, timeout_s=120):
         return run(klein_program(), *args, code=code, timeout_s=timeout_s)
@@ -52,13 +52,12 @@ class Cluster:
         return Api(address, 6443, self.data("server/pki/ca.crt"), cert=self.data("server/pki/admin.crt"),
                    key=self.data("server/pki/admin.key"))
 
-    def inside(self, node, *command, **options):
-        """Run in a node's namespaces."""
-        return run("nsenter", "-t", str(node["initPid"]), "-n", "-m", "-p", "--", *command, **options)
-
     def leftovers(self):
         """Everything of this cluster that is still on the machine; empty after `klein down`."""
         left = [path for path in (f"/run/klein/{self.name}", f"/var/lib/klein/{self.name}") if os.path.exists(path)]
+        if self.status:
+            link = "klein" + self.gateway.split(".")[1]  # the cluster's number is in its addresses: 10.NUMBER.255.2
+            left += [f"link {name}" for name in os.listdir("/sys/class/net") if name == link]
         left += glob.glob(f"/sys/fs/cgroup/klein/{self.name}") + glob.glob(f"/sys/fs/cgroup/*/klein/{self.name}")
         for folder in glob.glob("/proc/[0-9]*"):
             try:
@@ -71,11 +70,6 @@ class Cluster:
         with open("/proc/self/mounts", encoding="utf-8") as file:
             left += [line for line in file if f"klein/{self.name}/" in line]
         return left
-
-
-def links():
-    """Names of this machine's links."""
-    return set(os.listdir("/sys/class/net"))
 
 
 def descendants(pid):
@@ -101,3 +95,32 @@ def descendants(pid):
 def kill(pid):
     assert pid > 1
     os.kill(pid, signal.SIGKILL)
+
+
+def in_netns(path, *command, **options):
+    """Run in a network namespace."""
+    return run("nsenter", f"--net={path}", "--", *command, **options)
+
+
+_pids = {}
+
+
+def container_pid(cluster, kubectl, name, ask=True):
+    """The process, as this machine sees it, of a pod's first container; ask=False: the one found last, if it still runs."""
+    key = (cluster.name, kubectl.namespace, name)
+    if not ask:
+        return _pids[key] if os.path.exists(f"/proc/{_pids[key]}") else None
+    status = kubectl.json("get", "pod", name)["status"]["containerStatuses"][0]
+    identity = status["containerID"].split("//")[1]
+    for folder in glob.glob("/proc/[0-9]*"):
+        try:
+            with open(f"{folder}/cgroup", encoding="utf-8") as file:
+                inside = identity in file.read()
+            with open(f"{folder}/comm", encoding="utf-8") as file:
+                inside = inside and file.read().strip() not in ("conmon", "crun")
+        except OSError:
+            continue
+        if inside:
+            _pids[key] = int(os.path.basename(folder))
+            return _pids[key]
+    raise AssertionError(f"no process of container {identity}")

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
 
 from .kubectl import ROOT
@@ -11,21 +12,25 @@ from .process import run
 
 BUSYBOX = "/bin/busybox"
 APPLETS = ("sh", "cat", "cp", "date", "echo", "env", "false", "hostname", "id", "kill", "ln", "ls", "mkdir", "mount", "nc",
-           "nslookup", "ps", "rm", "sleep", "stat", "stty", "tail", "tar", "test", "touch", "true", "tty", "wget")
+           "nslookup", "ps", "rm", "sleep", "stat", "stty", "tail", "tar", "test", "touch", "true", "tty")
 
 
-def build_web(folder):
-    """The sample service as a static program."""
-    program = os.path.join(folder, "web")
-    run("gcc", "-O2", "-static", "-D_GNU_SOURCE", "-std=gnu17", "-o", program, os.path.join(ROOT, "samples/web/web.c"))
+def build(folder, source):
+    """A static program from one C file of the project."""
+    program = os.path.join(folder, os.path.basename(source)[:-2])
+    run("gcc", "-O2", "-static", "-D_GNU_SOURCE", "-std=gnu17", "-o", program, os.path.join(ROOT, source))
     return program
 
 
-def build_load(folder):
-    """The load client, a static program."""
-    program = os.path.join(folder, "load")
-    run("gcc", "-O2", "-static", "-D_GNU_SOURCE", "-std=gnu17", "-o", program, os.path.join(ROOT, "tests/e2e/lib/load.c"))
-    return program
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def needed_files(program):
+    """A dynamically linked program and the libraries it is linked with, as absolute paths."""
+    libraries = re.findall(r"(/\S+) \(0x", run("ldd", program))
+    return [program, *libraries]
 
 
 class Layer:
@@ -88,17 +93,17 @@ def push(layout, tag, image):
 
 def push_test_images(folder, registry):
     """REGISTRY/web:1 and :2 (the sample service) and REGISTRY/box:1 (a shell and its tools)."""
-    with open(build_web(folder), "rb") as file:
-        web = file.read()
-    with open(BUSYBOX, "rb") as file:
-        busybox = file.read()
+    web, udp = read(build(folder, "samples/web/web.c")), read(build(folder, "tests/e2e/lib/udp.c"))
     for tag in ("1", "2"):
         layout = os.path.join(folder, f"web-{tag}")
         write_layout(layout, tag, [Layer().file("web", web)], Entrypoint=["/web"], User="65534", Env=[f"VERSION={tag}"])
         push(layout, tag, f"{registry}/web:{tag}")
-    base = Layer().folder("bin").folder("tmp", 0o1777).folder("etc").file("bin/busybox", busybox)
+    base = Layer().folder("bin").folder("tmp", 0o1777).folder("etc").file("bin/busybox", read(BUSYBOX)).file("bin/udp", udp)
     for name in APPLETS:
         base.link(f"bin/{name}", "busybox")
+    for path in needed_files("/usr/bin/curl"):
+        base.file(path.lstrip("/"), read(path))
+    base.link("bin/curl", "/usr/bin/curl")
     # The second layer replaces one file of the first and removes another: what whiteouts are for.
     base.file("etc/replaced", b"old\n", 0o644).file("etc/removed", b"old\n", 0o644)
     second = Layer().file("etc/replaced", b"new\n", 0o644).file("etc/.wh.removed", b"", 0o644)
