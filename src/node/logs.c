@@ -76,6 +76,15 @@ static bool is_wanted(struct log_reader *r, const struct log_line *l)
     return !r->options.since_wall_ns || to_wall_ns(l->time) >= r->options.since_wall_ns;
 }
 
+/* conmon writes UTC as +00:00; clients know the kubelet's Z. */
+static void add_time(struct str time, struct buf *out)
+{
+    bool is_utc = str_ends(time, STR("+00:00"));
+
+    buf_add(out, is_utc ? str_part(time, 0, time.n - 6) : time);
+    buf_add(out, is_utc ? STR("Z ") : STR(" "));
+}
+
 static void add_line(struct log_reader *r, struct str line, struct buf *out)
 {
     struct log_line l;
@@ -84,8 +93,7 @@ static void add_line(struct log_reader *r, struct str line, struct buf *out)
     if (!log_line_parse(line, &l) || !is_wanted(r, &l))
         return;
     if (r->options.timestamps && !r->continues) {
-        buf_add(out, l.time);
-        buf_add_char(out, ' ');
+        add_time(l.time, out);
     }
     buf_add(out, l.text);
     if (!l.partial)
