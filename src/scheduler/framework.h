@@ -43,6 +43,7 @@ struct pod_info {
     int64_t priority;
     struct host_port host_ports[HOST_PORTS_MAX];
     int host_ports_count;
+    bool repels;            /* has required anti-affinity: others must look whether it is about them */
     struct str group;       /* uid of the controller: pods of one group are spread by default; "" without one */
     struct node_info *node; /* where it counts, NULL: nowhere */
 };
@@ -55,7 +56,8 @@ struct node_info {
     int64_t nonzero_milli_cpu, nonzero_memory_bytes;
     struct pod_info **pods;
     size_t pods_count, pods_capacity;
-    size_t place; /* in view->nodes */
+    size_t repelling; /* of its pods: those with .repels */
+    size_t place;     /* in view->nodes */
 };
 
 /* The cluster as the scheduler sees it: bound and assumed pods on their nodes. */
@@ -94,7 +96,10 @@ struct plugin {
     int weight;       /* of its score; 0: no score */
     /* Compile what the pod asks for. -1 with err: the pod cannot be scheduled at all. May be NULL. */
     int (*prefilter)(struct cycle *c, struct error *err);
-    /* NULL when the pod may run there, else why not, in the words people search for ("Insufficient cpu"). May be NULL. */
+    /*
+     * NULL when the pod may run there, else why not, in the words people search for ("Insufficient cpu"); several reasons are
+     * several lines. May be NULL.
+     */
     const char *(*filter)(struct cycle *c, const struct node_info *n);
     /* Any number; larger is better. May be NULL. */
     int64_t (*score)(struct cycle *c, const struct node_info *n);

@@ -39,6 +39,14 @@ static int by_text(const void *a, const void *b)
     return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
+static void add_reasons(struct reasons *r, const char *lines)
+{
+    struct str rest = str_of(lines), line;
+
+    while (str_next(&rest, '\n', &line))
+        map_put(&r->counts, line, (void *)((uintptr_t)map_get(&r->counts, line) + 1));
+}
+
 static struct str write_reasons(struct reasons *r, size_t nodes, struct arena *arena)
 {
     AUTO_BUF struct buf text = BUF_MAX(16 * KIB);
@@ -131,8 +139,7 @@ struct decision schedule(const struct scheduler_view *v, const struct pod_info *
         for (size_t i = 0; i < v->nodes_count; i++) {
             const char *reason = filter(&c, v->nodes[i]);
             if (reason)
-                map_put(&reasons.counts, str_of(reason),
-                        (void *)((uintptr_t)map_get(&reasons.counts, str_of(reason)) + 1));
+                add_reasons(&reasons, reason);
             else
                 fit[count++] = v->nodes[i];
         }

@@ -108,6 +108,17 @@ static void retry_all(struct scheduler *s)
             make_ready(p);
 }
 
+/* A pod more can help those who want to be near one, or whose spread is measured against it. */
+static void retry_social(struct scheduler *s)
+{
+    list_each (&s->waiting, struct pending, link, p) {
+        struct view spec = view_get(object_root(p->pod->object), F_POD_SPEC);
+        if (!p->binding && (view_present(view_path(spec, F_POD_SPEC_AFFINITY, F_AFFINITY_POD_AFFINITY)) ||
+                            view_count(view_get(spec, F_POD_SPEC_TOPOLOGY_SPREAD_CONSTRAINTS))))
+            make_ready(p);
+    }
+}
+
 static void on_retry(void *arg)
 {
     struct scheduler *s = arg;
@@ -178,8 +189,12 @@ static void on_pod(void *arg, struct cache *c, const struct object *old, const s
             retry_all(s);
         }
     } else if (node.n) {
+        bool known =
+            map_has(&s->view.pods, uid) && old && view_str_at(object_root(old), F_POD_SPEC, F_POD_SPEC_NODE_NAME).n;
         forget(s, uid);
         scheduler_view_set_pod(&s->view, now, node);
+        if (!known)
+            retry_social(s);
     } else if (is_mine(root)) {
         add_pending(s, now);
     } else {

@@ -51,6 +51,8 @@ struct pod_info *pod_info_new(const struct object *pod)
     p->requests = resources_of_pod(spec);
     p->priority = view_int_at(spec, 0, F_POD_SPEC_PRIORITY);
     p->group = controller_uid(root);
+    p->repels = view_count(view_path(spec, F_POD_SPEC_AFFINITY, F_AFFINITY_POD_ANTI_AFFINITY,
+                                     F_POD_ANTI_AFFINITY_REQUIRED_DURING_SCHEDULING_IGNORED_DURING_EXECUTION)) > 0;
     while (view_next(view_get(spec, F_POD_SPEC_CONTAINERS), &it)) {
         struct resources r =
             resources_of_list(view_path(it.value, F_CONTAINER_RESOURCES, F_RESOURCE_REQUIREMENTS_REQUESTS));
@@ -143,6 +145,7 @@ static void take_off(struct scheduler_view *v, struct pod_info *p)
             break;
         }
     resources_sub(&n->requested, &p->requests);
+    n->repelling -= p->repels;
     n->nonzero_milli_cpu -= p->nonzero_milli_cpu;
     n->nonzero_memory_bytes -= p->nonzero_memory_bytes;
     p->node = NULL;
@@ -158,6 +161,7 @@ void scheduler_view_set_pod(struct scheduler_view *v, const struct object *pod, 
     GROW(n->pods, n->pods_count, n->pods_capacity);
     n->pods[n->pods_count++] = p;
     resources_add(&n->requested, &p->requests);
+    n->repelling += p->repels;
     n->nonzero_milli_cpu += p->nonzero_milli_cpu;
     n->nonzero_memory_bytes += p->nonzero_memory_bytes;
     struct pod_info *old = map_put(&v->pods, object_uid(pod), p);

@@ -26,8 +26,9 @@ struct state {
     struct terms affinity, anti_affinity, preferred;
     struct map near[TERMS_MAX]; /* of each affinity term: domains with a matching pod */
     struct map away[TERMS_MAX];
-    struct map forbidden;   /* "key=domain" where a running pod does not want us */
-    bool first_of_its_kind; /* no pod matches the affinity terms, but the pod itself does */
+    struct map liked[TERMS_MAX]; /* of each preferred term: domain -> number of matching pods */
+    struct map forbidden;        /* "key=domain" where a running pod does not want us */
+    bool first_of_its_kind;      /* no pod matches the affinity terms, but the pod itself does */
 };
 
 static int read_term(struct terms *to, struct view term, struct str own_namespace, int64_t weight, struct error *err)
@@ -101,7 +102,7 @@ static void read_running(struct state *s, struct cycle *c, const struct node_inf
     struct view anti = view_path(object_root(p->object), F_POD_SPEC, F_POD_SPEC_AFFINITY, F_AFFINITY_POD_ANTI_AFFINITY);
     struct terms *theirs;
 
-    if (!view_present(anti))
+    if (!p->repels)
         return;
     theirs = arena_new(c->arena, struct terms);
     if (read_required(theirs, anti, object_namespace(p->object), NULL) == 0)
@@ -117,19 +118,21 @@ static void note_domains(struct terms *terms, struct map *domains, const struct 
     for (int i = 0; i < terms->count; i++) {
         struct str domain = domain_of(n, terms->items[i].key);
         if (domain.n && matches(&terms->items[i], pod))
-            map_put(&domains[i], domain, terms);
+            map_put(&domains[i], domain, (void *)((uintptr_t)map_get(&domains[i], domain) + 1));
     }
 }
 
 static void look_around(struct state *s, struct cycle *c)
 {
     bool any = false, self = s->affinity.count > 0;
+    bool asks = s->affinity.count || s->anti_affinity.count || s->preferred.count;
 
     for (size_t i = 0; i < c->view->nodes_count; i++) {
         const struct node_info *n = c->view->nodes[i];
-        for (size_t k = 0; k < n->pods_count; k++) {
+        for (size_t k = 0; k < n->pods_count && (asks || n->repelling); k++) {
             note_domains(&s->affinity, s->near, n, n->pods[k]->object);
             note_domains(&s->anti_affinity, s->away, n, n->pods[k]->object);
+            note_domains(&s->preferred, s->liked, n, n->pods[k]->object);
             read_running(s, c, n, n->pods[k]);
         }
     }
@@ -192,13 +195,7 @@ static int64_t score(struct cycle *c, const struct node_info *n)
     for (int k = 0; k < s->preferred.count; k++) {
         const struct term *t = &s->preferred.items[k];
         struct str domain = domain_of(n, t->key);
-        for (size_t i = 0; i < c->view->nodes_count && domain.n; i++) {
-            const struct node_info *other = c->view->nodes[i];
-            if (!str_eq(domain_of(other, t->key), domain))
-                continue;
-            for (size_t p = 0; p < other->pods_count; p++)
-                sum += matches(t, other->pods[p]->object) ? t->weight : 0;
-        }
+        sum += domain.n ? (int64_t)(uintptr_t)map_get(&s->liked[k], domain) * t->weight : 0;
     }
     return sum;
 }
@@ -226,6 +223,7 @@ static void done(struct cycle *c)
     for (int i = 0; s && i < TERMS_MAX; i++) {
         map_done(&s->near[i]);
         map_done(&s->away[i]);
+        map_done(&s->liked[i]);
     }
     if (s)
         map_done(&s->forbidden);

@@ -1,25 +1,35 @@
 /* NodeResourcesFit: what the pod requests is free; of the nodes that have room the emptier ones score more. */
 #include "scheduler/framework.h"
 
+/* Everything that is short is told, not only the first: who reads it wants to know all that must change. */
+static const char *add(struct cycle *c, const char *so_far, bool lacks, const char *reason)
+{
+    if (!lacks)
+        return so_far;
+    return so_far ? arena_printf(c->arena, "%s\n%s", so_far, reason).p : reason;
+}
+
+static bool lacks(int64_t want, int64_t have, int64_t used)
+{
+    return want && want > have - used;
+}
+
 static const char *filter(struct cycle *c, const struct node_info *n)
 {
     const struct resources *want = &c->pod->requests, *have = &n->allocatable, *used = &n->requested;
+    const char *why = NULL;
 
-    if (used->pods + 1 > have->pods)
-        return "Too many pods";
-    if (want->milli_cpu && want->milli_cpu > have->milli_cpu - used->milli_cpu)
-        return "Insufficient cpu";
-    if (want->memory_bytes && want->memory_bytes > have->memory_bytes - used->memory_bytes)
-        return "Insufficient memory";
-    if (want->ephemeral_bytes && want->ephemeral_bytes > have->ephemeral_bytes - used->ephemeral_bytes)
-        return "Insufficient ephemeral-storage";
+    why = add(c, why, used->pods + 1 > have->pods, "Too many pods");
+    why = add(c, why, lacks(want->milli_cpu, have->milli_cpu, used->milli_cpu), "Insufficient cpu");
+    why = add(c, why, lacks(want->memory_bytes, have->memory_bytes, used->memory_bytes), "Insufficient memory");
+    why = add(c, why, lacks(want->ephemeral_bytes, have->ephemeral_bytes, used->ephemeral_bytes),
+              "Insufficient ephemeral-storage");
     for (int i = 0; i < want->extended_count; i++) {
         const char *name = want->extended[i].name;
-        if (want->extended[i].amount &&
-            want->extended[i].amount > resources_extended(have, name) - resources_extended(used, name))
-            return arena_printf(c->arena, "Insufficient %s", name).p;
+        if (lacks(want->extended[i].amount, resources_extended(have, name), resources_extended(used, name)))
+            why = add(c, why, true, arena_printf(c->arena, "Insufficient %s", name).p);
     }
-    return NULL;
+    return why;
 }
 
 static int64_t free_share(int64_t have, int64_t used)

@@ -22,6 +22,9 @@ struct constraint {
 struct state {
     struct constraint items[CONSTRAINTS_MAX];
     int count;
+    /* without constraints: where the pods of the pod's group are */
+    struct map zones; /* zone -> how many */
+    int64_t *on_node; /* by node_info.place */
 };
 
 static struct str domain_of(const struct node_info *n, struct str key)
@@ -46,22 +49,38 @@ static int64_t matching(const struct cycle *c, const struct node_info *n, const 
 }
 
 /* Nodes the pod could not run on for its own selector do not count as places that stay empty. */
-static bool is_eligible(const struct cycle *c, const struct node_info *n)
+struct eligible {
+    struct label_selector selector;
+    struct node_selector required;
+    bool has_required, none;
+};
+
+static void eligible_init(struct eligible *e, const struct cycle *c)
 {
-    AUTO_LABEL_SELECTOR struct label_selector selector = { 0 };
-    AUTO_NODE_SELECTOR struct node_selector required = { 0 };
-    struct view spec = view_get(object_root(c->pod->object), F_POD_SPEC), root = object_root(n->object);
+    struct view spec = view_get(object_root(c->pod->object), F_POD_SPEC);
     struct view affinity = view_path(spec, F_POD_SPEC_AFFINITY, F_AFFINITY_NODE_AFFINITY,
                                      F_NODE_AFFINITY_REQUIRED_DURING_SCHEDULING_IGNORED_DURING_EXECUTION);
 
-    if (label_selector_of_map(&selector, view_get(spec, F_POD_SPEC_NODE_SELECTOR), NULL) < 0 ||
-        !label_selector_matches(&selector, view_path(root, F_POD_METADATA, F_OBJECT_META_LABELS)))
-        return false;
-    return !view_present(affinity) ||
-           (node_selector_of_view(&required, affinity, NULL) == 0 && node_selector_matches(&required, root));
+    *e = (struct eligible){ .has_required = view_present(affinity) };
+    e->none = label_selector_of_map(&e->selector, view_get(spec, F_POD_SPEC_NODE_SELECTOR), NULL) < 0 ||
+              (e->has_required && node_selector_of_view(&e->required, affinity, NULL) < 0);
 }
 
-static void count_domains(struct cycle *c, struct constraint *k)
+static void eligible_done(struct eligible *e)
+{
+    label_selector_done(&e->selector);
+    node_selector_done(&e->required);
+}
+
+static bool is_eligible(const struct eligible *e, const struct node_info *n)
+{
+    struct view root = object_root(n->object);
+
+    return !e->none && label_selector_matches(&e->selector, view_path(root, F_POD_METADATA, F_OBJECT_META_LABELS)) &&
+           (!e->has_required || node_selector_matches(&e->required, root));
+}
+
+static void count_domains(struct cycle *c, struct constraint *k, const struct eligible *eligible)
 {
     size_t i = 0;
     struct str domain;
@@ -71,7 +90,7 @@ static void count_domains(struct cycle *c, struct constraint *k)
         const struct node_info *node = c->view->nodes[n];
         uintptr_t sum;
         domain = domain_of(node, k->key);
-        if (!domain.n || !is_eligible(c, node))
+        if (!domain.n || !is_eligible(eligible, node))
             continue;
         sum = (uintptr_t)map_get(&k->counts, domain);
         map_put(&k->counts, domain, (void *)((sum ? sum : 1) + (uintptr_t)matching(c, node, &k->selector)));
@@ -83,13 +102,28 @@ static void count_domains(struct cycle *c, struct constraint *k)
         k->least = 0;
 }
 
-static int prefilter(struct cycle *c, struct error *err)
+/* How many of the pod's group are in each zone and on each node. */
+static void count_group(struct cycle *c, struct state *s)
+{
+    s->on_node = arena_alloc_array(c->arena, c->view->nodes_count + 1, sizeof(*s->on_node));
+    for (size_t i = 0; i < c->view->nodes_count && c->pod->group.n; i++) {
+        const struct node_info *n = c->view->nodes[i];
+        for (size_t k = 0; k < n->pods_count; k++) {
+            const struct object *pod = n->pods[k]->object;
+            s->on_node[i] +=
+                str_eq(n->pods[k]->group, c->pod->group) &&
+                !view_present(view_path(object_root(pod), F_POD_METADATA, F_OBJECT_META_DELETION_TIMESTAMP));
+        }
+        if (n->zone.n && s->on_node[i])
+            map_put(&s->zones, n->zone, (void *)((uintptr_t)map_get(&s->zones, n->zone) + (uintptr_t)s->on_node[i]));
+    }
+}
+
+static int read_constraints(struct cycle *c, struct state *s, const struct eligible *eligible, struct error *err)
 {
     struct view spec = view_get(object_root(c->pod->object), F_POD_SPEC);
-    struct state *s = arena_new(c->arena, struct state);
     struct view_iter it = { 0 };
 
-    cycle_state(c) = s;
     while (view_next(view_get(spec, F_POD_SPEC_TOPOLOGY_SPREAD_CONSTRAINTS), &it) && s->count < CONSTRAINTS_MAX) {
         struct constraint *k = &s->items[s->count++];
         k->key = view_str_at(it.value, F_TOPOLOGY_SPREAD_CONSTRAINT_TOPOLOGY_KEY);
@@ -99,9 +133,24 @@ static int prefilter(struct cycle *c, struct error *err)
         if (label_selector_of_view(&k->selector, view_get(it.value, F_TOPOLOGY_SPREAD_CONSTRAINT_LABEL_SELECTOR), err) <
             0)
             return -1;
-        count_domains(c, k);
+        count_domains(c, k, eligible);
     }
     return 0;
+}
+
+static int prefilter(struct cycle *c, struct error *err)
+{
+    struct state *s = arena_new(c->arena, struct state);
+    struct eligible eligible;
+    int result;
+
+    cycle_state(c) = s;
+    eligible_init(&eligible, c);
+    result = read_constraints(c, s, &eligible, err);
+    eligible_done(&eligible);
+    if (result == 0 && !s->count)
+        count_group(c, s);
+    return result;
 }
 
 static const char *filter(struct cycle *c, const struct node_info *n)
@@ -124,26 +173,13 @@ static const char *filter(struct cycle *c, const struct node_info *n)
     return NULL;
 }
 
-/* How many of the pod's group are in the node's zone, and on the node: fewer is better, the zone counts far more. */
-static int64_t group_crowd(const struct cycle *c, const struct node_info *n)
+/* Fewer of the group in the zone is better; where that is equal, fewer on the node. normalize_group() takes it apart again. */
+#define ZONE_SHIFT 32
+static int64_t group_crowd(const struct state *s, const struct node_info *n)
 {
-    int64_t zone = 0, node = 0;
+    int64_t zone = n->zone.n ? (int64_t)(uintptr_t)map_get(&s->zones, n->zone) : 0;
 
-    if (!c->pod->group.n)
-        return 0;
-    for (size_t i = 0; i < c->view->nodes_count; i++) {
-        const struct node_info *other = c->view->nodes[i];
-        if (other != n && !(n->zone.n && str_eq(other->zone, n->zone)))
-            continue;
-        for (size_t k = 0; k < other->pods_count; k++) {
-            const struct object *pod = other->pods[k]->object;
-            bool counts = str_eq(other->pods[k]->group, c->pod->group) &&
-                          !view_present(view_path(object_root(pod), F_POD_METADATA, F_OBJECT_META_DELETION_TIMESTAMP));
-            zone += counts;
-            node += counts && other == n;
-        }
-    }
-    return zone * 1000 + node;
+    return zone << ZONE_SHIFT | s->on_node[n->place];
 }
 
 static int64_t score(struct cycle *c, const struct node_info *n)
@@ -152,7 +188,7 @@ static int64_t score(struct cycle *c, const struct node_info *n)
     int64_t crowd = 0;
 
     if (!s->count)
-        return group_crowd(c, n);
+        return group_crowd(s, n);
     for (int i = 0; i < s->count; i++) {
         struct str domain = domain_of(n, s->items[i].key);
         int64_t have = (int64_t)(uintptr_t)map_get(&s->items[i].counts, domain);
@@ -162,11 +198,38 @@ static int64_t score(struct cycle *c, const struct node_info *n)
     return crowd;
 }
 
+/*
+ * A node of an emptiest zone gets 60 to 100, by how few are on the node; a node of another zone gets less than 60, by its zone. So
+ * zones come first and nodes second, whatever the numbers.
+ */
+static void normalize_group(int64_t *scores, size_t count)
+{
+    int64_t fewest = INT64_MAX, most = 0, node_most = 0, mask = (INT64_C(1) << ZONE_SHIFT) - 1;
+
+    for (size_t i = 0; i < count; i++) {
+        fewest = MIN(fewest, scores[i] >> ZONE_SHIFT);
+        most = MAX(most, scores[i] >> ZONE_SHIFT);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (scores[i] >> ZONE_SHIFT == fewest)
+            node_most = MAX(node_most, scores[i] & mask);
+    for (size_t i = 0; i < count; i++) {
+        int64_t zone = scores[i] >> ZONE_SHIFT, node = scores[i] & mask;
+        if (zone == fewest)
+            scores[i] = node_most ? 60 + 40 * (node_most - node) / node_most : SCORE_MAX;
+        else
+            scores[i] = 59 * (most - zone) / (most - fewest);
+    }
+}
+
 static void normalize(struct cycle *c, int64_t *scores, size_t count)
 {
     int64_t least = INT64_MAX;
 
-    (void)c;
+    if (!((struct state *)cycle_state(c))->count) {
+        normalize_group(scores, count);
+        return;
+    }
     for (size_t i = 0; i < count; i++)
         least = MIN(least, scores[i]);
     for (size_t i = 0; i < count; i++)
@@ -182,6 +245,8 @@ static void done(struct cycle *c)
         label_selector_done(&s->items[i].selector);
         map_done(&s->items[i].counts);
     }
+    if (s)
+        map_done(&s->zones);
 }
 
 const struct plugin plugin_pod_topology_spread = {
