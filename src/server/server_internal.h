@@ -20,6 +20,7 @@ struct server {
     struct list requests; /* every struct request alive, by core.link */
     size_t requests_count;
     bool ready, stopping;
+    uint64_t request_id_prefix, request_id_counter;
     server_done_fn *start_done, *stop_done;
     void *start_arg, *stop_arg;
     struct loop_timer stop_timer;
