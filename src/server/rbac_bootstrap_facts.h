@@ -3,6 +3,6 @@
 #define SERVER_RBAC_BOOTSTRAP_FACTS_H
 
 extern const char bootstrap_facts_kubernetes[]; /* recorded from Kubernetes */
-extern const char bootstrap_facts_klein[];      /* roles of klein's own parts */
+extern const char bootstrap_facts_klein[];      /* roles of klein's own parts, the gateway's class */
 
 #endif

@@ -1,4 +1,4 @@
-/* Default roles, bindings and priority classes: read from the facts, repaired where autoupdate is on.
+/* Default roles, bindings, priority classes and the gateway's class: read from the facts, repaired where autoupdate is on.
  * Source: pkg/registry/rbac/reconciliation (rules and subjects are added, never taken away). */
 #include "server/rbac_bootstrap.h"
 #include "server/rbac_bootstrap_facts.h"
@@ -17,6 +17,7 @@ static const struct place places[] = {
     { "/apis/rbac.authorization.k8s.io/v1/roles", "rbac.authorization.k8s.io/v1", &kind_role },
     { "/apis/rbac.authorization.k8s.io/v1/rolebindings", "rbac.authorization.k8s.io/v1", &kind_rolebinding },
     { "/apis/scheduling.k8s.io/v1/priorityclasses", "scheduling.k8s.io/v1", &kind_priorityclass },
+    { "/apis/networking.k8s.io/v1/ingressclasses", "networking.k8s.io/v1", &kind_ingressclass },
 };
 
 static int add_json(struct arena *a, struct bootstrap_items *l, const char *json, struct error *err)

@@ -12,6 +12,7 @@ TEST("a new cluster has its namespaces, default roles, priority classes and the 
     ASSERT_OK(front_get(&f, f.admin, &kind_rolebinding, "kube-system", "system::leader-locking-kube-scheduler"),
               &f.err);
     ASSERT_OK(front_get(&f, f.admin, &kind_priorityclass, "", "system-node-critical"), &f.err);
+    ASSERT_OK(front_get(&f, f.admin, &kind_ingressclass, "", "klein"), &f.err);
     ASSERT_OK(front_get(&f, f.admin, &kind_service, "default", "kubernetes"), &f.err);
     ASSERT_STR(front_result(&f, "spec.clusterIP"), "10.96.0.1");
     front_stop(&f);
