@@ -268,7 +268,7 @@ TEST("logs are read with every option, over rotated files, partial lines joined"
     ASSERT_STR(read_log(&r, path, (struct log_options){ .tail_lines = -1, .limit_bytes = -1, .no_stdout = true }),
                "bad\n");
     ASSERT_STR(read_log(&r, path, (struct log_options){ .tail_lines = 1, .limit_bytes = -1, .timestamps = true }),
-               "2026-01-03T00:00:00+00:00 last\n");
+               "2026-01-03T00:00:00Z last\n");
     ASSERT_STR(
         read_log(&r, path,
                  (struct log_options){ .tail_lines = -1, .limit_bytes = -1, .since_wall_ns = 1767398400000000000 }),
