@@ -170,3 +170,59 @@ TEST("a table watch sends the columns once")
     unfollow(&f);
     world_stop(&w);
 }
+
+static size_t count_events(struct follower *f)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->lines.n; i++)
+        n += f->lines.p[i] == '\n';
+    return n;
+}
+
+static void write_big(struct world *w, int count)
+{
+    AUTO_FREE char *data = xmalloc(20001);
+    memset(data, 'x', 20000);
+    data[20000] = 0;
+    for (int i = 0; i < count; i++) {
+        AUTO_FREE char *body = xasprintf("{\"stringData\":{\"k\":\"%s%d\"}}", data, i);
+        w->content_type = "application/merge-patch+json";
+        ASSERT_INT(ask(w, "PATCH", SECRETS "/big", body), 200);
+    }
+    w->content_type = NULL;
+}
+
+TEST("a reader that pauses stops nobody and gets everything when it goes on")
+{
+    struct world w;
+    struct follower f;
+    world_start(&w);
+    make_object(&w, SECRETS, "big", "{}");
+    follow(&w, &f, SECRETS "?watch=1");
+    http_call_pause(f.call);
+    write_big(&w, 100);
+    ASSERT(count_events(&f) < 20);
+    http_call_resume(f.call);
+    world_advance(&w, 1000);
+    ASSERT_INT(count_events(&f), 101);
+    unfollow(&f);
+    world_stop(&w);
+}
+
+TEST("a reader that is too slow is told to begin anew")
+{
+    struct world w;
+    struct follower f;
+    world_start(&w);
+    make_object(&w, SECRETS, "big", "{}");
+    follow(&w, &f, SECRETS "?watch=1");
+    http_call_pause(f.call);
+    write_big(&w, 1500); /* more than the ring remembers */
+    http_call_resume(f.call);
+    world_advance(&w, 1000);
+    ASSERT(f.done);
+    ASSERT(count_events(&f) < 1500);
+    ASSERT_CONTAINS(buf_str(&f.lines), "too old resource version");
+    unfollow(&f);
+    world_stop(&w);
+}
