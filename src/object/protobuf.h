@@ -43,6 +43,15 @@ void protobuf_wrap(struct buf *to, struct str api_version, struct str kind, stru
  */
 void protobuf_list(struct buf *to, struct str api_version, struct str list_kind, struct str list_meta_message,
                    const struct str *items, size_t count);
+/*
+ * The same list written forward, for one too long to hold: the lengths stand before the items, so their sum must be known. Call begin
+ * with the sum of protobuf_list_item_bytes(size of each message), then item for each, then end.
+ */
+size_t protobuf_list_item_bytes(size_t message_bytes);
+void protobuf_list_begin(struct buf *to, struct str api_version, struct str list_kind, struct str list_meta_message,
+                         uint64_t items_bytes);
+void protobuf_list_item(struct buf *to, struct str message);
+void protobuf_list_end(struct buf *to);
 void protobuf_watch_event(struct buf *to, struct str type, struct str object_with_envelope);
 
 #endif

@@ -307,6 +307,66 @@ void protobuf_list(struct buf *to, struct str api_version, struct str list_kind,
     wire_back_done(&b);
 }
 
+/* --- lists written forward -------------------------------------------------------------------------------------------- */
+
+static size_t varint_bytes(uint64_t v)
+{
+    size_t n = 1;
+    while (v >>= 7)
+        n++;
+    return n;
+}
+
+static void add_varint(struct buf *to, uint64_t v)
+{
+    for (; v >= 0x80; v >>= 7)
+        buf_add_char(to, (char)(v | 0x80));
+    buf_add_char(to, (char)v);
+}
+
+/* Tag and length of a length-delimited field; the fields here have numbers below 16. */
+static void add_head(struct buf *to, unsigned number, uint64_t bytes)
+{
+    buf_add_char(to, (char)(number << 3 | 2));
+    add_varint(to, bytes);
+}
+
+static size_t field_bytes(uint64_t bytes)
+{
+    return 1 + varint_bytes(bytes) + bytes;
+}
+
+size_t protobuf_list_item_bytes(size_t message_bytes)
+{
+    return field_bytes(message_bytes);
+}
+
+void protobuf_list_begin(struct buf *to, struct str api_version, struct str list_kind, struct str list_meta_message,
+                         uint64_t items_bytes)
+{
+    buf_add_bytes(to, "k8s", 4);
+    add_head(to, 1, field_bytes(api_version.n) + field_bytes(list_kind.n));
+    add_head(to, 1, api_version.n);
+    buf_add(to, api_version);
+    add_head(to, 2, list_kind.n);
+    buf_add(to, list_kind);
+    add_head(to, 2, field_bytes(list_meta_message.n) + items_bytes);
+    add_head(to, 1, list_meta_message.n);
+    buf_add(to, list_meta_message);
+}
+
+void protobuf_list_item(struct buf *to, struct str message)
+{
+    add_head(to, 2, message.n);
+    buf_add(to, message);
+}
+
+void protobuf_list_end(struct buf *to)
+{
+    add_head(to, 3, 0); /* contentEncoding and contentType, empty */
+    add_head(to, 4, 0);
+}
+
 void protobuf_watch_event(struct buf *to, struct str type, struct str object_with_envelope)
 {
     struct wire_back b = { .max = to->max };
