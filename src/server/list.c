@@ -210,9 +210,68 @@ static struct str without_type(struct str json)
     return rest;
 }
 
+/* The message of one item, without an envelope. */
+static int item_message(struct list_walk *w, struct buf *to, const struct object *stored, struct error *err)
+{
+    const struct kind *k = w->request->kind;
+    AUTO_ARENA struct arena a = { 0 };
+    AUTO_OBJECT struct object *o = alias_object(k, stored);
+    struct value *tree = value_of_view(&a, object_root(o));
+    if (w->request->answer_as != AS_PARTIAL)
+        return protobuf_encode_message(to, k->schema, tree, err);
+    struct value *partial = value_object(&a);
+    value_put(&a, partial, F_POD_METADATA, value_get(tree, F_POD_METADATA));
+    return protobuf_encode_message(to, &schema_meta_v1_partial_object_metadata, partial, err);
+}
+
+/* Protobuf has every length before what it measures: the list is walked twice instead of being held. */
+static int write_protobuf_head(struct list_walk *w, struct buf *to, struct error *err)
+{
+    struct request *r = w->request;
+    AUTO_BUF struct buf message = BUF_MAX(2 * OBJECT_SIZE_MAX);
+    AUTO_BUF struct buf meta = BUF_MAX(8 * KIB);
+    AUTO_BUF struct buf version = BUF_MAX(512);
+    struct object_cursor start = w->cursor;
+    uint64_t bytes = 0;
+    for (const struct object *o; (o = list_next(w)); buf_clear(&message)) {
+        if (item_message(w, &message, o, err) < 0)
+            return -1;
+        bytes += protobuf_list_item_bytes(message.n);
+    }
+    w->cursor = start;
+    w->page_at = 0;
+    w->ended = false;
+    struct value *m = value_object(&r->arena);
+    value_put(&r->arena, m, F_LIST_META_RESOURCE_VERSION,
+              value_strf(&r->arena, "%llu", (unsigned long long)w->revision));
+    if (w->more)
+        value_set(&r->arena, m, F_LIST_META_CONTINUE, next_token(w));
+    if (w->remaining >= 0)
+        value_set_int(&r->arena, m, F_LIST_META_REMAINING_ITEM_COUNT, w->remaining);
+    if (protobuf_encode_message(&meta, &schema_meta_v1_list_meta, m, err) < 0)
+        return -1;
+    bool partial = r->answer_as == AS_PARTIAL;
+    write_group_version(&version, r->kind);
+    protobuf_list_begin(to, partial ? STR("meta.k8s.io/v1") : buf_str(&version),
+                        partial ? STR("PartialObjectMetadataList") : str_of(r->kind->list_kind), buf_str(&meta), bytes);
+    return 0;
+}
+
+static void write_protobuf_item(struct list_walk *w, struct buf *to, const struct object *stored)
+{
+    AUTO_BUF struct buf message = BUF_MAX(2 * OBJECT_SIZE_MAX);
+    /* It was encoded once already, so this cannot fail. */
+    if (item_message(w, &message, stored, NULL) == 0)
+        protobuf_list_item(to, buf_str(&message));
+}
+
 static void write_item(struct list_walk *w, struct buf *to, const struct object *stored)
 {
     struct request *r = w->request;
+    if (r->answer_type == MEDIA_PROTOBUF) {
+        write_protobuf_item(w, to, stored);
+        return;
+    }
     AUTO_OBJECT struct object *o = alias_object(r->kind, stored);
     if (w->started_items)
         buf_add_char(to, ',');
@@ -227,7 +286,7 @@ static void write_item(struct list_walk *w, struct buf *to, const struct object 
     }
 }
 
-/* --- streaming JSON --------------------------------------------------------------------------------------------------- */
+/* --- streaming --------------------------------------------------------------------------------------------------- */
 
 static void walk_done(struct list_walk *w)
 {
@@ -247,7 +306,10 @@ static bool pump(struct list_walk *w)
         if (!body_stream_flush(w->body))
             return false;
     }
-    buf_add_text(to, "]}\n");
+    if (w->request->answer_type == MEDIA_PROTOBUF)
+        protobuf_list_end(to);
+    else
+        buf_add_text(to, "]}\n");
     body_stream_end(TAKE(w->body));
     walk_done(w);
     return true;
@@ -278,7 +340,7 @@ static void on_gone(struct http_exchange *x, void *user)
     stop(r->perform);
 }
 
-static enum phase_result stream_json(struct list_walk *w)
+static enum phase_result stream_list(struct list_walk *w)
 {
     static const struct http_exchange_callbacks callbacks = { .on_drained = on_drained, .on_gone = on_gone };
     struct request *r = w->request;
@@ -287,8 +349,14 @@ static enum phase_result stream_json(struct list_walk *w)
         walk_done(w);
         return PHASE_ANSWERED;
     }
-    w->body = body_stream_new(r, STR("application/json"));
-    write_head(w, body_stream_buf(w->body));
+    w->body = body_stream_new(r, media_type_text(r->answer_type));
+    if (r->answer_type != MEDIA_PROTOBUF) {
+        write_head(w, body_stream_buf(w->body));
+    } else if (write_protobuf_head(w, body_stream_buf(w->body), &r->err) < 0) {
+        body_stream_abort(TAKE(w->body));
+        walk_done(w);
+        return PHASE_FAILED;
+    }
     if (pump(w))
         return PHASE_ANSWERED;
     http_exchange_set_callbacks(r->exchange, &callbacks, r);
@@ -307,69 +375,14 @@ static int write_whole_json(struct list_walk *w, struct buf *to, struct error *e
     return to->full ? fail(err, ERR_TOO_LARGE, "the list is too large for this format: ask for pages (limit)") : 0;
 }
 
-static int write_protobuf(struct list_walk *w, struct buf *to, struct error *err)
-{
-    struct request *r = w->request;
-    const struct kind *k = r->kind;
-    bool partial = r->answer_as == AS_PARTIAL;
-    AUTO_BUF struct buf all = BUF_MAX(RESPONSE_BYTES_MAX);
-    AUTO_BUF struct buf meta = BUF_MAX(8 * KIB);
-    size_t *ends = NULL, count = 0, capacity = 0;
-    const struct object *o;
-    int rc = 0;
-    while (rc == 0 && (o = list_next(w))) {
-        AUTO_ARENA struct arena a = { 0 };
-        AUTO_OBJECT struct object *shown = alias_object(k, o);
-        struct value *tree = value_of_view(&a, object_root(shown));
-        if (partial) {
-            struct value *metadata = value_get(tree, F_POD_METADATA);
-            tree = value_object(&a);
-            value_put(&a, tree, F_POD_METADATA, metadata);
-        }
-        rc = protobuf_encode_message(&all, partial ? &schema_meta_v1_partial_object_metadata : k->schema, tree, err);
-        GROW(ends, count, capacity);
-        ends[count++] = all.n;
-    }
-    struct value *m = value_object(&r->arena);
-    value_put(&r->arena, m, F_LIST_META_RESOURCE_VERSION,
-              value_strf(&r->arena, "%llu", (unsigned long long)w->revision));
-    if (w->more)
-        value_set(&r->arena, m, F_LIST_META_CONTINUE, next_token(w));
-    if (w->remaining >= 0)
-        value_set_int(&r->arena, m, F_LIST_META_REMAINING_ITEM_COUNT, w->remaining);
-    if (rc == 0)
-        rc = protobuf_encode_message(&meta, &schema_meta_v1_list_meta, m, err);
-    if (rc == 0) {
-        struct str *items = xcalloc(count + 1, sizeof(*items));
-        for (size_t i = 0; i < count; i++) {
-            size_t from = i ? ends[i - 1] : 0;
-            items[i] = (struct str){ all.p + from, ends[i] - from };
-        }
-        AUTO_BUF struct buf version = BUF_MAX(512);
-        write_group_version(&version, k);
-        protobuf_list(to, partial ? STR("meta.k8s.io/v1") : buf_str(&version),
-                      partial ? STR("PartialObjectMetadataList") : str_of(k->list_kind), buf_str(&meta), items, count);
-        free(items);
-    }
-    free(ends);
-    if (rc == 0 && to->full)
-        rc = fail(err, ERR_TOO_LARGE, "the list is too large for this format: ask for pages (limit)");
-    return rc;
-}
-
 static enum phase_result answer_whole(struct list_walk *w)
 {
     struct request *r = w->request;
     AUTO_BUF struct buf body = BUF_MAX(2 * RESPONSE_BYTES_MAX);
-    int rc;
-    if (r->answer_type == MEDIA_PROTOBUF) {
-        rc = write_protobuf(w, &body, &r->err);
-    } else {
-        AUTO_BUF struct buf json = BUF_MAX(RESPONSE_BYTES_MAX);
-        rc = write_whole_json(w, &json, &r->err);
-        struct value *tree = rc == 0 ? value_parse_limit(&r->arena, buf_str(&json), RESPONSE_BYTES_MAX, &r->err) : NULL;
-        rc = tree ? response_write_tree(r, &body, NULL, tree, &r->err) : -1;
-    }
+    AUTO_BUF struct buf json = BUF_MAX(RESPONSE_BYTES_MAX);
+    int rc = write_whole_json(w, &json, &r->err);
+    struct value *tree = rc == 0 ? value_parse(&r->arena, buf_str(&json), NULL, &r->err) : NULL;
+    rc = tree ? response_write_tree(r, &body, NULL, tree, &r->err) : -1;
     walk_done(w);
     if (rc < 0)
         return PHASE_FAILED;
@@ -403,7 +416,7 @@ enum phase_result read_list(struct request *r)
         return answer_local(w);
     if (w->paged)
         gather_page(w);
-    if (r->answer_type == MEDIA_JSON && !r->options.pretty)
-        return stream_json(w);
+    if (r->answer_type == MEDIA_PROTOBUF || (r->answer_type == MEDIA_JSON && !r->options.pretty))
+        return stream_list(w);
     return answer_whole(w);
 }

@@ -1,6 +1,9 @@
 /* Lists: pages, selectors, revisions, forms. */
 #include "world.h"
 
+#include "kinds/schemas.h"
+#include "object/protobuf.h"
+
 #include <stdio.h>
 
 #define SECRETS "/api/v1/namespaces/default/secrets"
@@ -167,5 +170,45 @@ TEST("a long list streams whole and in order")
     ASSERT_INT(items(&w), 40);
     ASSERT_STR(text_at(&w, "items.39.metadata.name"), "big-39");
     ASSERT_INT(text_at(&w, "items.39.data.k").n, 26668);
+    world_stop(&w);
+}
+
+TEST("a protobuf list, short or streamed, whole or metadata only, decodes to the same objects")
+{
+    struct world w;
+    world_start(&w);
+    AUTO_FREE char *data = xmalloc(20001);
+    memset(data, 'x', 20000);
+    data[20000] = 0;
+    for (int i = 0; i < 20; i++) {
+        AUTO_FREE char *body =
+            xasprintf("{\"metadata\":{\"name\":\"big-%02d\"},\"stringData\":{\"k\":\"%s\"}}", i, data);
+        ASSERT_INT(ask(&w, "POST", SECRETS, body), 201);
+    }
+    static const struct {
+        const char *accept, *query;
+        uint32_t count;
+    } cases[] = {
+        { "application/vnd.kubernetes.protobuf", "", 20 },
+        { "application/vnd.kubernetes.protobuf", "?limit=3", 3 },
+        { "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", "", 20 },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO_ERROR struct error err = { 0 };
+        struct protobuf_envelope envelope;
+        w.accept = cases[i].accept;
+        ASSERT_INT(askf(&w, "GET", NULL, SECRETS "%s", cases[i].query), 200);
+        ASSERT_OK(protobuf_open(buf_str(&w.body), &envelope, &err), &err);
+        bool partial = !str_is(envelope.kind, "SecretList");
+        w.tree = protobuf_decode(&w.arena,
+                                 partial ? &schema_meta_v1_partial_object_metadata_list : &schema_core_v1_secret_list,
+                                 &envelope, &err);
+        ASSERT_OK(w.tree, &err);
+        ASSERT_INT(items(&w), cases[i].count);
+        ASSERT_STR(text_at(&w, "items.2.metadata.name"), "big-02");
+        ASSERT_INT(text_at(&w, "items.2.data.k").n, partial ? 0 : 26668);
+        ASSERT(!str_empty(text_at(&w, "metadata.resourceVersion")));
+        ASSERT_INT(!str_empty(text_at(&w, "metadata.continue")), cases[i].count == 3);
+    }
     world_stop(&w);
 }
