@@ -99,22 +99,35 @@ static bool is_allowed(struct event_recorder *r, struct str uid, int64_t now_ms)
     return true;
 }
 
+struct write {
+    struct event_recorder *recorder;
+    char *key; /* in recorder->known */
+};
+
 static void on_written(void *arg, const struct object *result, const struct error *err)
 {
-    struct event_recorder *r = arg;
+    struct write *w = arg;
+    struct event_recorder *r = w->recorder;
 
     (void)result;
     r->open--;
+    if (err && !r->freed)
+        free(map_del(&r->known, str_of(w->key))); /* it has expired, or never came to be: the next one is created */
+    free(w->key);
+    free(w);
     if (err && !r->freed && err->code != ERR_NOT_FOUND && err->code != ERR_FORBIDDEN)
         log_warn("an Event could not be written and is given up", KV_ERR(err));
     if (r->freed && !r->open)
         destroy(r);
 }
 
-static void send(struct event_recorder *r, const struct api_call *call)
+static void send(struct event_recorder *r, struct str key, const struct api_call *call)
 {
+    struct write *w = xnew(struct write);
+
+    *w = (struct write){ r, str_dup(key) };
     r->open++;
-    api_call(r->api, call, on_written, r);
+    api_call(r->api, call, on_written, w);
 }
 
 static struct value *involved(struct arena *a, const struct kind *kind, const struct object *about,
@@ -142,8 +155,9 @@ static struct str event_namespace(const struct object *about)
     return object_namespace(about).n ? object_namespace(about) : STR("default");
 }
 
-static void create(struct event_recorder *r, const struct known *k, const struct kind *kind, const struct object *about,
-                   const char *field_path, const char *type, const char *reason, struct str message)
+static void create(struct event_recorder *r, struct str key, const struct known *k, const struct kind *kind,
+                   const struct object *about, const char *field_path, const char *type, const char *reason,
+                   struct str message)
 {
     AUTO_ARENA struct arena a = { 0 };
     AUTO_ERROR struct error err = { 0 };
@@ -173,27 +187,30 @@ static void create(struct event_recorder *r, const struct known *k, const struct
         log_warn("an Event could not be made and is given up", KV_ERR(&err));
         return;
     }
-    send(r, &(struct api_call){ .verb = API_CREATE,
-                                .kind = &kind_event,
-                                .namespace_ = event_namespace(about),
-                                .body = body,
-                                .grace_seconds = -1 });
+    send(r, key,
+         &(struct api_call){ .verb = API_CREATE,
+                             .kind = &kind_event,
+                             .namespace_ = event_namespace(about),
+                             .body = body,
+                             .grace_seconds = -1 });
     object_unref(body);
 }
 
-static void count_again(struct event_recorder *r, struct known *k, const struct object *about, int64_t now_ms)
+static void count_again(struct event_recorder *r, struct str key, struct known *k, const struct object *about,
+                        int64_t now_ms)
 {
     AUTO_BUF struct buf patch = BUF_MAX(KIB);
     char now[TIME_TEXT_SIZE];
 
     buf_addf(&patch, "{\"count\":%lld,\"lastTimestamp\":\"%s\"}", (long long)++k->count, time_format(now_ms, now));
-    send(r, &(struct api_call){ .verb = API_PATCH,
-                                .kind = &kind_event,
-                                .namespace_ = event_namespace(about),
-                                .name = str_of(k->name),
-                                .patch = buf_str(&patch),
-                                .patch_type = API_PATCH_MERGE,
-                                .grace_seconds = -1 });
+    send(r, key,
+         &(struct api_call){ .verb = API_PATCH,
+                             .kind = &kind_event,
+                             .namespace_ = event_namespace(about),
+                             .name = str_of(k->name),
+                             .patch = buf_str(&patch),
+                             .patch_type = API_PATCH_MERGE,
+                             .grace_seconds = -1 });
 }
 
 void event_record(struct event_recorder *r, const struct kind *kind, const struct object *about, const char *field_path,
@@ -211,7 +228,7 @@ void event_record(struct event_recorder *r, const struct kind *kind, const struc
              STR_ARG(message));
     k = map_get(&r->known, buf_str(&key));
     if (k) {
-        count_again(r, k, about, now_ms);
+        count_again(r, buf_str(&key), k, about, now_ms);
         return;
     }
     if (r->known.count >= KNOWN_MAX)
@@ -222,5 +239,5 @@ void event_record(struct event_recorder *r, const struct kind *kind, const struc
     snprintf(k->name, sizeof(k->name), "%.*s.%016llx", STR_ARG(str_part(object_name(about), 0, 230)),
              (unsigned long long)env_random_u64(env));
     map_put(&r->known, buf_str(&key), k);
-    create(r, k, kind, about, field_path, type, reason, message);
+    create(r, buf_str(&key), k, kind, about, field_path, type, reason, message);
 }
