@@ -3,12 +3,14 @@
 #include "base/time.h"
 #include "cli/args.h"
 #include "gateway/gateway.h"
+#include "loop/address.h"
 #include "main_commands.h"
 #include "node/agent.h"
 
 #define LOG_PART "agent"
 #include "base/log.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -79,7 +81,8 @@ static const struct option_row options[] = {
     { "region", "REGION", NULL, "label topology.kubernetes.io/region" },
     { "label", "KEY=VALUE", NULL, "a further label of the Node", true },
     { "data", "FOLDER", "/var/lib/klein/agent", "images, volumes and what must survive a restart" },
-    { "address", "IP", NULL, "this machine's address as other nodes reach it" },
+    { "address", "IP", NULL,
+      "this machine's address as other nodes reach it; default: the one it uses towards the server" },
     { "cluster-name", "NAME", "klein", "control groups are /klein/NAME/NODE" },
     { "cluster-domain", "DOMAIN", "cluster.local", "suffix of service names" },
     { "service-cidr", "CIDR", "10.96.0.0/12", "where ClusterIPs come from" },
@@ -114,6 +117,25 @@ static int read_token(const struct args *a, struct buf *text, const char **ret, 
     return 0;
 }
 
+/* The address this machine uses towards the server: what other nodes reach it by, unless told otherwise. */
+static int find_own_address(const char *server, char ret[ADDRESS_TEXT_SIZE], struct error *err)
+{
+    struct str rest = str_of(server), authority;
+    struct address to, own = { .length = sizeof(own.sa) };
+
+    if (str_starts(rest, STR("https://")))
+        rest = str_from(rest, 8);
+    str_next(&rest, '/', &authority);
+    if (address_parse(authority, &to, err) < 0)
+        return error_context(err, "--address is not given, and --server '%s' has no IP address to find it by", server);
+    AUTO_FD int fd = socket(to.sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&to.sa, to.length) < 0 ||
+        getsockname(fd, (struct sockaddr *)&own.sa, &own.length) < 0)
+        return fail_sys(err, errno, "find the address towards '%s' (give --address)", server);
+    address_format_ip(&own, ret);
+    return 0;
+}
+
 static int read_mirrors(const struct args *a, struct agent_mirror *mirrors, struct arena *arena, struct error *err)
 {
     for (int i = 0; i < arg_count(a, "mirror"); i++) {
@@ -133,14 +155,16 @@ static int run(const struct args *a, struct error *err)
     AUTO_ARENA struct arena arena = { 0 };
     const char *servers[SERVERS_MAX], *labels[ARG_VALUES_MAX], *token, *name = arg(a, "node-name");
     struct agent_mirror mirrors[ARG_VALUES_MAX];
-    char host[256] = "";
+    char host[256] = "", own_address[ADDRESS_TEXT_SIZE] = "";
     int64_t max_pods;
     int count = MIN(arg_count(a, "server"), SERVERS_MAX), rc;
 
-    if (a->words_count || !count || !arg(a, "address")) {
-        fail(err, ERR_BAD_REQUEST, a->words_count ? "unexpected argument" : "--server and --address are needed");
+    if (a->words_count || !count) {
+        fail(err, ERR_BAD_REQUEST, a->words_count ? "unexpected argument" : "--server is needed");
         return EXIT_USAGE;
     }
+    if (!arg(a, "address") && find_own_address(arg_nth(a, "server", 0), own_address, err) < 0)
+        return -1;
     if (arg_number(a, "max-pods", 1, 5000, &max_pods, err) < 0)
         return EXIT_USAGE;
     if ((rc = read_mirrors(a, mirrors, &arena, err)) || (rc = read_token(a, &token_text, &token, err)))
@@ -152,7 +176,8 @@ static int run(const struct args *a, struct error *err)
         servers[i] = arg_nth(a, "server", i);
     for (int i = 0; i < arg_count(a, "label"); i++)
         labels[i] = arg_nth(a, "label", i);
-    struct gateway_settings gateway = { arg(a, "gateway-address"), arg(a, "address") };
+    const char *address = arg(a, "address") ? arg(a, "address") : own_address;
+    struct gateway_settings gateway = { arg(a, "gateway-address"), address };
     struct agent_role role = {
         .start = gateway_role_start, .stop = gateway_role_stop, .applied = gateway_role_applied, .arg = &gateway
     };
@@ -166,7 +191,7 @@ static int run(const struct args *a, struct error *err)
         .labels = labels,
         .labels_count = (size_t)arg_count(a, "label"),
         .data = arg(a, "data"),
-        .address = arg(a, "address"),
+        .address = address,
         .cluster_name = arg(a, "cluster-name"),
         .cluster_domain = arg(a, "cluster-domain"),
         .service_cidr = arg(a, "service-cidr"),
@@ -185,7 +210,7 @@ static int run(const struct args *a, struct error *err)
 const struct subcommand command_agent = {
     .name = "agent",
     .summary = "Run the node agent, or the gateway of a cluster.",
-    .usage = "--server URL --token TOKEN --address IP [--node-name NAME] [--zone ZONE]",
+    .usage = "--server URL --token TOKEN [--node-name NAME] [--zone ZONE]",
     .options = options,
     .run = run,
 };
