@@ -60,6 +60,7 @@ static void pod_appeared(struct agent *a, const struct object *object)
         return;
     }
     log_info("pod is new", KV("pod", "%.*s/%.*s", STR_ARG(p->namespace_), STR_ARG(p->name)));
+    p->muted = p->facts.status_current = over;
     map_put(&a->pods, p->uid, p);
     pod_save_object(p);
     pod_save(p);

@@ -62,6 +62,7 @@ struct pod {
     int status_failures;
     struct loop_timer status_retry;
     struct http_call *removal_call;
+    bool muted;     /* it ended here once and its record is gone: nothing true can be said any more */
     bool recovered; /* from disk, the server has not confirmed it yet */
     bool dead;      /* forgotten: freed at the end of the round */
 };

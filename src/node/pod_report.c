@@ -119,7 +119,9 @@ void pod_report(struct pod *p)
     AUTO_ARENA struct arena a = { 0 };
     struct agent *agent = p->agent;
 
-    if (p->facts.gone || p->facts.deleted || p->dead || loop_timer_running(&p->status_retry))
+    if (p->muted)
+        p->facts.status_current = true;
+    if (p->muted || p->facts.gone || p->facts.deleted || p->dead || loop_timer_running(&p->status_retry))
         return;
     struct value *status = pod_status_make(p, &a, env_wall_ms(agent->env), loop_now_ms(agent->loop));
     AUTO_OBJECT struct object *frozen = object_new(status, NULL);
