@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "wire/pki.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -56,7 +57,7 @@ static const char routing[] = "    http-request deny deny_status 400 if { req.hd
                               "    http-request set-var(txn.host) req.hdr(host),field(1,:),lower,regsub([.]$,)\n"
                               "    http-request set-var(txn.wild) var(txn.host),regsub(^[^.]+,*)\n"
                               "    http-request set-var(txn.path) path,url_dec,regsub(//+,/,g)\n"
-                              "    http-request del-header ^X-Forwarded- -m reg\n"
+                              "    http-request del-header x-forwarded- -m beg\n"
                               "    http-request del-header Forwarded\n"
                               "    http-request del-header X-Real-IP\n"
                               "    http-request set-header X-Forwarded-For %[src]\n"
@@ -105,16 +106,17 @@ static void add_frontend(struct buf *to, const struct config_paths *paths)
                      "    default_backend be_404\n");
 }
 
+/* tcp-ut stands in every line: HAProxy 2.6 does not take it from default-server. */
 static void add_backend(struct buf *to, struct str name, const char *suffix, const char *server_options,
                         const struct slot_table *t)
 {
     buf_addf(to, "backend %.*s%s\n", STR_ARG(name), suffix);
-    buf_add_text(to, "    http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS PUT DELETE }\n");
-    buf_addf(to, "    default-server maxconn 2000 pool-max-conn 100 pool-purge-delay 30s%s\n", server_options);
+    buf_add_text(to, "    http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS PUT DELETE }\n"
+                     "    default-server maxconn 2000 pool-max-conn 100 pool-purge-delay 30s\n");
     for (size_t i = 0; t && i < t->count; i++) {
         const struct slot *s = &t->slots[i];
-        buf_addf(to, "    server s%zu %s%s\n", i + 1, s->state == SLOT_SERVING ? s->address : "0.0.0.0:1",
-                 s->state == SLOT_SERVING ? "" : " disabled");
+        buf_addf(to, "    server s%zu %s%s%s\n", i + 1, s->state == SLOT_SERVING ? s->address : "0.0.0.0:1",
+                 server_options, s->state == SLOT_SERVING ? "" : " disabled");
     }
 }
 
@@ -169,50 +171,40 @@ static int write_file(const struct config_paths *paths, const char *name, const 
     return file_write(path, buf_str(text), 0600, err);
 }
 
-static int write_map(const struct config_paths *paths, const char *name, const struct gateway_route *routes,
-                     size_t count, struct error *err)
+static int write_map(const struct config_paths *paths, const char *name, const struct gateway_routes *routes,
+                     struct error *err)
 {
     AUTO_BUF struct buf text = BUF_MAX(CONFIG_MAX);
 
-    for (size_t i = 0; i < count; i++)
-        buf_addf(&text, "%.*s %.*s\n", STR_ARG(routes[i].key), STR_ARG(routes[i].backend));
+    for (size_t i = 0; i < routes->count; i++)
+        buf_addf(&text, "%.*s %.*s\n", STR_ARG(routes->items[i].key), STR_ARG(routes->items[i].backend));
     return write_file(paths, name, &text, err);
 }
 
-/* Certificate and key must parse and belong together, or HAProxy would refuse everything for one tenant's mistake. */
-static bool is_usable(const struct gateway_certificate *c)
+/* Keys of Secrets that are gone do not stay on the disk. */
+static void remove_others(const char *folder, const struct map *wanted)
 {
-    AUTO_SECRET struct secret pem = { 0 };
-    struct pki_cert *certificate = pki_cert_read(c->pem, NULL);
-    struct pki_key *key;
-    char a[44], b[44];
-    bool fine = false;
+    DIR *d = opendir(folder);
+    const struct dirent *entry;
 
-    secret_set(&pem, c->pem);
-    key = pki_key_read(&pem, NULL);
-    if (certificate && key) {
-        struct pki_key *public = pki_key_read_public(c->pem, NULL);
-        if (public) {
-            pki_key_id(key, a);
-            pki_key_id(public, b);
-            fine = str_is(str_of(a), b);
-        }
-        pki_key_free(public);
-    }
-    pki_cert_free(certificate);
-    pki_key_free(key);
-    return fine;
+    while (d && (entry = readdir(d)))
+        if (entry->d_name[0] != '.' && !map_has(wanted, str_of(entry->d_name)))
+            unlinkat(dirfd(d), entry->d_name, 0);
+    if (d)
+        closedir(d);
 }
 
 static int write_certificates(const struct gateway_plan *p, const struct config_paths *paths, struct error *err)
 {
     AUTO_BUF struct buf list = BUF_MAX(CONFIG_MAX);
+    AUTO_FREE char *folder = xasprintf("%s/certs", paths->folder);
+    AUTO_MAP struct map wanted = { 0 };
 
     for (size_t i = 0; i < p->certificates_count; i++) {
         const struct gateway_certificate *c = p->certificates[i];
-        AUTO_FREE char *path = xasprintf("%s/certs/%.*s.pem", paths->folder, STR_ARG(c->name));
-        if (!is_usable(c))
-            continue;
+        AUTO_FREE char *name = xasprintf("%.*s.pem", STR_ARG(c->name));
+        AUTO_FREE char *path = xasprintf("%s/%s", folder, name);
+        map_put(&wanted, str_of(name), NULL);
         if (file_write(path, c->pem, 0600, err) < 0)
             return -1;
         buf_addf(&list, "%s", path);
@@ -220,7 +212,10 @@ static int write_certificates(const struct gateway_plan *p, const struct config_
             buf_addf(&list, " %.*s", STR_ARG(c->hosts[k]));
         buf_add_char(&list, '\n');
     }
-    return write_file(paths, "certificates.list", &list, err);
+    if (write_file(paths, "certificates.list", &list, err) < 0)
+        return -1;
+    remove_others(folder, &wanted);
+    return 0;
 }
 
 int config_write(const struct gateway_plan *p, const struct slots *slots, const struct config_paths *paths,
@@ -230,8 +225,8 @@ int config_write(const struct gateway_plan *p, const struct slots *slots, const 
     AUTO_FREE char *certs = xasprintf("%s/certs", paths->folder);
 
     add_all(&text, p, slots, paths);
-    if (file_mkdirs(certs, 0700, err) < 0 || write_map(paths, "exact.map", p->exact, p->exact_count, err) < 0 ||
-        write_map(paths, "prefix.map", p->prefix, p->prefix_count, err) < 0 || write_certificates(p, paths, err) < 0)
+    if (file_mkdirs(certs, 0700, err) < 0 || write_map(paths, "exact.map", &p->exact, err) < 0 ||
+        write_map(paths, "prefix.map", &p->prefix, err) < 0 || write_certificates(p, paths, err) < 0)
         return -1;
     return write_file(paths, "haproxy.cfg.new", &text, err);
 }

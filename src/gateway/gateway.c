@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "client/events.h"
 #include "gateway/config.h"
 #include "gateway/haproxy.h"
 #include "gateway/plan.h"
@@ -41,43 +42,31 @@ struct gateway {
     uint64_t revision, next_revision;
     void (*on_applied)(void *arg, uint64_t revision);
     void *on_applied_arg;
-    char *told; /* what was last refused, so that it is logged once */
+    struct map told; /* what was last refused, so that it is told once */
+    struct event_recorder *events;
     size_t calls_open;
     bool stopped;
 };
 
 /* --- differences as commands ------------------------------------------------------------------------------------------------------------ */
 
-static bool same_routes(const struct gateway_route *a, size_t a_count, const struct gateway_route *b, size_t b_count)
+static struct str route_backend(const struct gateway_routes *r, struct str key)
 {
-    if (a_count != b_count)
-        return false;
-    for (size_t i = 0; i < a_count; i++)
-        if (!str_eq(a[i].key, b[i].key) || !str_eq(a[i].backend, b[i].backend))
-            return false;
-    return true;
+    return str_of(map_get(&r->by_key, key));
 }
 
-static struct str route_backend(const struct gateway_route *routes, size_t count, struct str key)
+static void add_map_commands(struct buf *to, const char *folder, const char *map, const struct gateway_routes *old,
+                             const struct gateway_routes *now)
 {
-    for (size_t i = 0; i < count; i++)
-        if (str_eq(routes[i].key, key))
-            return routes[i].backend;
-    return STR_NONE;
-}
-
-static void add_map_commands(struct buf *to, const char *folder, const char *map, const struct gateway_route *old,
-                             size_t old_count, const struct gateway_route *now, size_t now_count)
-{
-    for (size_t i = 0; i < now_count; i++) {
-        struct str before = route_backend(old, old_count, now[i].key);
-        if (!str_eq(before, now[i].backend))
-            buf_addf(to, "%s map %s/%s %.*s %.*s\n", before.n ? "set" : "add", folder, map, STR_ARG(now[i].key),
-                     STR_ARG(now[i].backend));
+    for (size_t i = 0; i < now->count; i++) {
+        struct str key = now->items[i].key, before = route_backend(old, key);
+        if (!str_eq(before, now->items[i].backend))
+            buf_addf(to, "%s map %s/%s %.*s %.*s\n", before.n ? "set" : "add", folder, map, STR_ARG(key),
+                     STR_ARG(now->items[i].backend));
     }
-    for (size_t i = 0; i < old_count; i++)
-        if (!route_backend(now, now_count, old[i].key).n)
-            buf_addf(to, "del map %s/%s %.*s\n", folder, map, STR_ARG(old[i].key));
+    for (size_t i = 0; i < old->count; i++)
+        if (!map_has(&now->by_key, old->items[i].key))
+            buf_addf(to, "del map %s/%s %.*s\n", folder, map, STR_ARG(old->items[i].key));
 }
 
 /* --- carrying out ------------------------------------------------------------------------------------------------------------------------- */
@@ -163,18 +152,24 @@ static void on_drain(void *arg)
     }
 }
 
+/* Once for each sentence about each Ingress, in the log and as an Event. */
 static void tell_refused(struct gateway *g)
 {
-    AUTO_BUF struct buf text = BUF_MAX(64 * KIB);
+    struct map told = { 0 };
 
-    for (size_t i = 0; i < g->next.refused_count; i++)
-        buf_addf(&text, "%.*s\n", STR_ARG(g->next.refused[i]));
-    if (g->told && str_is(buf_str(&text), g->told))
-        return;
-    free(g->told);
-    g->told = str_dup(buf_str(&text));
-    for (size_t i = 0; i < g->next.refused_count; i++)
-        log_warn("a part of an Ingress is not served", KV_STR("why", g->next.refused[i]));
+    for (size_t i = 0; i < g->next.refused_count; i++) {
+        const struct gateway_refusal *r = &g->next.refused[i];
+        struct str namespace_ = object_namespace(r->ingress), name = object_name(r->ingress);
+        AUTO_FREE char *key = xasprintf("%.*s/%.*s: %.*s", STR_ARG(namespace_), STR_ARG(name), STR_ARG(r->text));
+        if (!map_has(&g->told, str_of(key)) && !map_has(&told, str_of(key))) {
+            log_warn("a part of an Ingress is not served",
+                     KV("ingress", "%.*s/%.*s", STR_ARG(namespace_), STR_ARG(name)), KV_STR("why", r->text));
+            event_record(g->events, &kind_ingress, r->ingress, NULL, "Warning", "NotServed", r->text);
+        }
+        map_put(&told, str_of(key), NULL);
+    }
+    map_done(&g->told);
+    g->told = told;
 }
 
 static bool is_synced(const struct gateway *g)
@@ -211,12 +206,8 @@ static void work(struct gateway *g)
         reload(g);
         return;
     }
-    if (!same_routes(g->applied.exact, g->applied.exact_count, g->next.exact, g->next.exact_count))
-        add_map_commands(&commands, g->folder, "exact.map", g->applied.exact, g->applied.exact_count, g->next.exact,
-                         g->next.exact_count);
-    if (!same_routes(g->applied.prefix, g->applied.prefix_count, g->next.prefix, g->next.prefix_count))
-        add_map_commands(&commands, g->folder, "prefix.map", g->applied.prefix, g->applied.prefix_count, g->next.prefix,
-                         g->next.prefix_count);
+    add_map_commands(&commands, g->folder, "exact.map", &g->applied.exact, &g->next.exact);
+    add_map_commands(&commands, g->folder, "prefix.map", &g->applied.prefix, &g->next.prefix);
     if (commands.full)
         reload(g);
     else if (!commands.n)
@@ -332,6 +323,7 @@ struct gateway *gateway_start(struct loop *loop, struct env *env, struct api *ap
         free(g);
         return NULL;
     }
+    g->events = event_recorder_new(loop, api, "klein-gateway", NULL);
     g->haproxy = haproxy_new(loop, g->folder);
     haproxy_on_ended(g->haproxy, on_ended, g);
     g->seen = (struct gateway_seen){
@@ -364,7 +356,8 @@ void gateway_stop(struct gateway *g)
     free(g->folder);
     free(g->listen_ip);
     free(g->publish_ip);
-    free(g->told);
+    map_done(&g->told);
+    event_recorder_free(g->events);
     if (!g->calls_open)
         free(g);
 }

@@ -8,6 +8,7 @@
 #include "gateway/plan.h"
 
 #include "base/codec.h"
+#include "gateway/certificate.h"
 #include "gateway/gateway.h"
 #include "kinds/fields.h"
 
@@ -18,8 +19,11 @@
 
 /* --- harmless characters --------------------------------------------------------------------------------------------------------- */
 
+/* A name of Kubernetes, or a host, whose first label may be '*'. Empty is fine: any host. */
 static bool is_host(struct str s)
 {
+    if (s.n && s.p[0] == '*' && (s.n < 3 || s.p[1] != '.'))
+        return false;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
         if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || (c == '*' && i == 0)))
@@ -60,19 +64,11 @@ static void refuse(struct gateway_plan *p, const struct object *ingress, const c
 {
     GROW(p->refused, p->refused_count, p->refused_capacity);
     p->refused[p->refused_count++] =
-        arena_printf(&p->arena, "ingress %.*s/%.*s: %s '%.*s' is left out", STR_ARG(object_namespace(ingress)),
-                     STR_ARG(object_name(ingress)), what, STR_ARG(str_part(value, 0, 200)));
+        (struct gateway_refusal){ ingress, arena_printf(&p->arena, "%s '%.*s' is left out", what,
+                                                        STR_ARG(str_part(value, 0, 200))) };
 }
 
 /* --- backends ------------------------------------------------------------------------------------------------------------------------ */
-
-static struct gateway_backend *find_backend(struct gateway_plan *p, struct str name)
-{
-    for (size_t i = 0; i < p->backends_count; i++)
-        if (str_eq(p->backends[i]->name, name))
-            return p->backends[i];
-    return NULL;
-}
 
 static int64_t slice_port(struct view slice, struct str port_name)
 {
@@ -184,7 +180,7 @@ static struct view service_port(const struct object *service, struct view wanted
     return VIEW_ABSENT;
 }
 
-/* The name of the backend for an IngressBackend, made when new; "" when there is no such Service port. */
+/* The name of the backend for an IngressBackend, made when new; "be_none" when there is no such Service port. */
 static struct str backend_of(struct gateway_plan *p, const struct gateway_seen *seen, const struct object *ingress,
                              struct view backend)
 {
@@ -194,14 +190,18 @@ static struct str backend_of(struct gateway_plan *p, const struct gateway_seen *
     struct view port = service_port(service, view_get(wanted, F_INGRESS_SERVICE_BACKEND_PORT));
     struct gateway_backend *b;
 
+    if (view_present(view_get(backend, F_INGRESS_BACKEND_RESOURCE)))
+        refuse(p, ingress, "resource backend",
+               view_str_at(backend, F_INGRESS_BACKEND_RESOURCE, F_TYPED_LOCAL_OBJECT_REFERENCE_NAME));
     if (!view_present(port) || !is_host(name))
-        return STR_NONE;
+        return STR("be_none"); /* answers 503 instead of falling through to a wider route */
     full = arena_printf(&p->arena, "be_%.*s_%.*s_%lld", STR_ARG(object_namespace(ingress)), STR_ARG(name),
                         (long long)view_int_at(port, 0, F_SERVICE_PORT_PORT));
-    if (find_backend(p, full))
-        return full;
+    if ((b = map_get(&p->by_name, full)))
+        return b->name;
     b = arena_new(&p->arena, struct gateway_backend);
     b->name = full;
+    map_put(&p->by_name, full, b);
     add_servers(p, seen, b, service, view_str_at(port, F_SERVICE_PORT_NAME));
     if (b->count)
         qsort(b->servers, b->count, sizeof(*b->servers), by_server_name);
@@ -214,17 +214,13 @@ static struct str backend_of(struct gateway_plan *p, const struct gateway_seen *
 
 static void add_route(struct gateway_plan *p, bool exact, struct str key, struct str backend)
 {
-    struct gateway_route **list = exact ? &p->exact : &p->prefix;
-    size_t *count = exact ? &p->exact_count : &p->prefix_count,
-           *capacity = exact ? &p->exact_capacity : &p->prefix_capacity;
+    struct gateway_routes *routes = exact ? &p->exact : &p->prefix;
 
-    if (*count >= ROUTES_MAX)
-        return;
-    for (size_t i = 0; i < *count; i++)
-        if (str_eq((*list)[i].key, key))
-            return; /* the older Ingress keeps what both claim */
-    GROW(*list, *count, *capacity);
-    (*list)[(*count)++] = (struct gateway_route){ key, backend };
+    if (routes->count >= ROUTES_MAX || map_has(&routes->by_key, key))
+        return; /* the older Ingress keeps what both claim */
+    GROW(routes->items, routes->count, routes->capacity);
+    routes->items[routes->count++] = (struct gateway_route){ key, backend };
+    map_put(&routes->by_key, key, (void *)(uintptr_t)backend.p);
 }
 
 static void add_path(struct gateway_plan *p, const struct gateway_seen *seen, const struct object *ingress,
@@ -232,18 +228,19 @@ static void add_path(struct gateway_plan *p, const struct gateway_seen *seen, co
 {
     struct str path = view_str_at(rule, F_HTTP_INGRESS_PATH_PATH),
                type = view_str_at(rule, F_HTTP_INGRESS_PATH_PATH_TYPE);
-    struct str backend = backend_of(p, seen, ingress, view_get(rule, F_HTTP_INGRESS_PATH_BACKEND));
-    bool exact = str_is(type, "Exact");
+    struct view target = view_get(rule, F_HTTP_INGRESS_PATH_BACKEND);
+    struct str backend = backend_of(p, seen, ingress, target);
+    AUTO_BUF struct buf decoded = BUF_MAX(4 * KIB);
+    bool exact = str_is(type, "Exact"), fine;
 
     if (!path.n)
         path = STR("/");
-    if (!is_path(path)) {
+    percent_decode(&decoded, path, false, &fine); /* requests are decoded before they are compared, see config.c */
+    if (!fine || !is_path(buf_str(&decoded))) {
         refuse(p, ingress, "path", path);
         return;
     }
-    /* A route whose Service is missing answers 503 instead of falling through to a wider one. */
-    if (!backend.n)
-        backend = STR("be_none");
+    path = arena_str(&p->arena, buf_str(&decoded));
     if (!exact && path.p[path.n - 1] == '/')
         path.n--;
     add_route(p, exact, arena_printf(&p->arena, "%.*s%.*s%s", STR_ARG(host), STR_ARG(path), exact ? "" : "/"), backend);
@@ -267,21 +264,23 @@ static void add_ingress(struct gateway_plan *p, const struct gateway_seen *seen,
     }
     if (view_present(other)) {
         struct str backend = backend_of(p, seen, ingress, other);
-        add_route(p, false, STR("/"), backend.n ? backend : STR("be_none"));
+        add_route(p, false, STR("/"), backend);
     }
 }
 
 /* --- certificates --------------------------------------------------------------------------------------------------------------------- */
 
-static bool add_decoded(struct buf *to, struct view data, const char *key)
+static bool clean_pem(struct view data, struct buf *to)
 {
-    AUTO_BUF struct buf text = BUF_MAX(256 * KIB);
+    AUTO_BUF struct buf chain = BUF_MAX(256 * KIB);
+    AUTO_BUF struct buf key = BUF_MAX(64 * KIB);
+    bool fine = base64_decode(&chain, view_str(view_get_str(data, STR("tls.crt")))) &&
+                base64_decode(&key, view_str(view_get_str(data, STR("tls.key")))) &&
+                certificate_clean(buf_str(&chain), buf_str(&key), to);
 
-    if (!base64_decode(&text, view_str(view_get_str(data, str_of(key)))) || !text.n)
-        return false;
-    buf_add(to, buf_str(&text));
-    buf_add_char(to, '\n');
-    return true;
+    if (key.n)
+        explicit_bzero(key.p, key.n);
+    return fine;
 }
 
 static struct gateway_certificate *certificate_of(struct gateway_plan *p, const struct gateway_seen *seen,
@@ -293,12 +292,14 @@ static struct gateway_certificate *certificate_of(struct gateway_plan *p, const 
     struct str name;
     struct gateway_certificate *c;
 
-    if (!secret || !is_host(secret_name) || !add_decoded(&pem, data, "tls.crt") || !add_decoded(&pem, data, "tls.key"))
+    if (!secret || !is_host(secret_name))
         return NULL;
     name = arena_printf(&p->arena, "%.*s_%.*s", STR_ARG(object_namespace(ingress)), STR_ARG(secret_name));
     for (size_t i = 0; i < p->certificates_count; i++)
         if (str_eq(p->certificates[i]->name, name))
             return p->certificates[i];
+    if (!clean_pem(data, &pem))
+        return NULL;
     c = arena_new(&p->arena, struct gateway_certificate);
     c->name = name;
     c->pem = arena_str(&p->arena, buf_str(&pem));
@@ -318,7 +319,7 @@ static void add_certificates(struct gateway_plan *p, const struct gateway_seen *
         struct view_iter host = { 0 };
         if (!c) {
             if (secret.n)
-                refuse(p, ingress, "TLS secret (missing or without tls.crt and tls.key)", secret);
+                refuse(p, ingress, "TLS secret (missing, or no certificate with its key)", secret);
             continue;
         }
         while (view_next(view_get(tls.value, F_INGRESS_TLS_HOSTS), &host)) {
@@ -397,8 +398,11 @@ void gateway_plan_done(struct gateway_plan *p)
         free(p->certificates[i]->hosts);
     free(p->backends);
     free(p->certificates);
-    free(p->exact);
-    free(p->prefix);
+    free(p->exact.items);
+    free(p->prefix.items);
+    map_done(&p->exact.by_key);
+    map_done(&p->prefix.by_key);
+    map_done(&p->by_name);
     free(p->refused);
     arena_done(&p->arena);
     *p = (struct gateway_plan){ 0 };

@@ -30,6 +30,17 @@ struct gateway_route {
     struct str backend;
 };
 
+struct gateway_routes {
+    struct gateway_route *items;
+    size_t count, capacity;
+    struct map by_key; /* key -> name of the backend, zero-terminated */
+};
+
+struct gateway_refusal {
+    const struct object *ingress; /* borrowed from the cache: valid in the round the plan was made in */
+    struct str text;
+};
+
 struct gateway_certificate {
     struct str name; /* file: "NAMESPACE_SECRET" */
     struct str pem;  /* certificate chain and key */
@@ -39,13 +50,13 @@ struct gateway_certificate {
 
 struct gateway_plan {
     struct arena arena;
-    struct gateway_route *exact, *prefix;
-    size_t exact_count, exact_capacity, prefix_count, prefix_capacity;
+    struct gateway_routes exact, prefix;
     struct gateway_backend **backends; /* ordered by name */
     size_t backends_count, backends_capacity;
     struct gateway_certificate **certificates;
     size_t certificates_count, certificates_capacity;
-    struct str *refused; /* sentences for the log */
+    struct map by_name; /* of backends */
+    struct gateway_refusal *refused;
     size_t refused_count, refused_capacity;
 };
 

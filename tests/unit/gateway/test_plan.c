@@ -77,13 +77,13 @@ TEST("a prefix matches whole path elements, an exact path only itself")
     add_web();
     add_ingress("a.example", "/shop/", "Prefix");
     make();
-    ASSERT_INT(plan.prefix_count, 1);
-    ASSERT_STR(plan.prefix[0].key, "a.example/shop/");
+    ASSERT_INT(plan.prefix.count, 1);
+    ASSERT_STR(plan.prefix.items[0].key, "a.example/shop/");
     gateway_plan_done(&plan);
     add_ingress("a.example", "/shop", "Exact");
     make();
-    ASSERT_INT(plan.prefix_count, 0);
-    ASSERT_STR(plan.exact[0].key, "a.example/shop");
+    ASSERT_INT(plan.prefix.count, 0);
+    ASSERT_STR(plan.exact.items[0].key, "a.example/shop");
     finish();
 }
 
@@ -93,7 +93,7 @@ TEST("a rule without a host has keys that start with the path")
     add_web();
     add_ingress("", "/", "Prefix");
     make();
-    ASSERT_STR(plan.prefix[0].key, "/");
+    ASSERT_STR(plan.prefix.items[0].key, "/");
     finish();
 }
 
@@ -103,9 +103,9 @@ TEST("hosts and paths that could mean something to HAProxy are left out and name
     add_web();
     add_ingress("a.example", "/x; shutdown frontend http", "Prefix");
     make();
-    ASSERT_INT(plan.prefix_count + plan.exact_count, 0);
+    ASSERT_INT(plan.prefix.count + plan.exact.count, 0);
     ASSERT_INT(plan.refused_count, 1);
-    ASSERT_CONTAINS(plan.refused[0], "ingress default/i: path");
+    ASSERT_CONTAINS(plan.refused[0].text, "path '/x; shutdown");
     finish();
 }
 
@@ -114,7 +114,7 @@ TEST("a route to a Service that does not exist answers 503 instead of falling th
     seen_init(&s);
     add_ingress("a.example", "/", "Prefix");
     make();
-    ASSERT_STR(plan.prefix[0].backend, "be_none");
+    ASSERT_STR(plan.prefix.items[0].backend, "be_none");
     finish();
 }
 
@@ -128,7 +128,7 @@ TEST("an Ingress of another controller's class is left alone")
         "{'metadata':{'name':'i'},'spec':{'ingressClassName':'other','defaultBackend':{'service':{'name':'web','port':"
         "{'name':'http'}}}}}");
     make();
-    ASSERT_INT(plan.prefix_count, 0);
+    ASSERT_INT(plan.prefix.count, 0);
     finish();
 }
 
