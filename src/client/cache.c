@@ -8,9 +8,12 @@
 
 #include <stdlib.h>
 
+#define SET_SEARCHED_MAX 64 /* larger sets know where each object stands, so that a change stays cheap */
+
 struct set { /* the objects under one key of an index */
     const struct object **items;
     size_t count, capacity;
+    struct map places; /* "namespace/name" -> index + 1; empty while the set is small */
 };
 
 struct listener {
@@ -47,6 +50,13 @@ struct str cache_key(struct buf *to, struct str namespace_, struct str name)
 
 typedef void index_key_fn(struct cache *c, enum cache_index index, struct str key, const struct object *o);
 
+static void set_note(struct set *s, size_t i)
+{
+    AUTO_BUF struct buf key = BUF_MAX(KIB);
+
+    map_put(&s->places, cache_key(&key, object_namespace(s->items[i]), object_name(s->items[i])), (void *)(i + 1));
+}
+
 static void index_add(struct cache *c, enum cache_index index, struct str key, const struct object *o)
 {
     struct set *s = map_get(&c->indexes[index], key);
@@ -57,25 +67,60 @@ static void index_add(struct cache *c, enum cache_index index, struct str key, c
     }
     GROW(s->items, s->count, s->capacity);
     s->items[s->count++] = o;
+    if (s->places.count)
+        set_note(s, s->count - 1);
+    else if (s->count > SET_SEARCHED_MAX)
+        for (size_t i = 0; i < s->count; i++)
+            set_note(s, i);
 }
 
 static void set_free(struct set *s)
 {
-    if (s)
-        free(s->items);
+    if (!s)
+        return;
+    map_done(&s->places);
+    free(s->items);
     free(s);
+}
+
+/* Where the object stands; s->count when it is not there. */
+static size_t set_find(const struct set *s, const struct object *o)
+{
+    AUTO_BUF struct buf key = BUF_MAX(KIB);
+    size_t i = 0;
+
+    if (s->places.count) {
+        i = (size_t)map_get(&s->places, cache_key(&key, object_namespace(o), object_name(o)));
+        return i && s->items[i - 1] == o ? i - 1 : s->count;
+    }
+    while (i < s->count && s->items[i] != o)
+        i++;
+    return i;
+}
+
+static void set_remove(struct set *s, const struct object *o)
+{
+    AUTO_BUF struct buf key = BUF_MAX(KIB);
+    size_t i = set_find(s, o);
+
+    if (i == s->count)
+        return;
+    s->items[i] = s->items[--s->count];
+    if (!s->places.count)
+        return;
+    map_del(&s->places, cache_key(&key, object_namespace(o), object_name(o)));
+    if (i < s->count)
+        set_note(s, i);
 }
 
 static void index_remove(struct cache *c, enum cache_index index, struct str key, const struct object *o)
 {
     struct set *s = map_get(&c->indexes[index], key);
 
-    for (size_t i = 0; s && i < s->count; i++)
-        if (s->items[i] == o) {
-            s->items[i] = s->items[--s->count];
-            break;
-        }
-    if (s && s->count == 0)
+    if (!s)
+        return;
+    set_remove(s, o);
+    if (s->count == 0)
         set_free(map_del(&c->indexes[index], key));
 }
 
