@@ -132,6 +132,8 @@ static int verified_claims(struct server *s, struct str token, const struct valu
     if (c)
         cached_drop(t, c);
     struct jwt jwt = { 0 };
+    if (!jwt_looks_like(token))
+        return fail(err, ERR_UNAUTHORIZED, "the token has no form known here");
     if (jwt_verify(token, find_key, s, now_ms, 0, &jwt, err) < 0)
         return -1;
     c = xnew(struct cached);
@@ -242,7 +244,7 @@ int tokens_authenticate(struct server *s, struct arena *a, struct str token, str
                         struct identity *ret, struct authn_audiences *ret_audiences, struct error *err)
 {
     struct str namespace_, name;
-    const struct value *claims;
+    const struct value *claims = NULL;
     if (verified_claims(s, token, &claims, err) < 0)
         return -1;
     const struct value *bound = claim(claims, "kubernetes.io"), *account = claim(bound, "serviceaccount");
@@ -270,10 +272,9 @@ int authn_token(struct server *s, struct arena *a, struct str token, struct auth
 {
     if (token.n > AUTHN_TOKEN_MAX_BYTES)
         return fail(err, ERR_UNAUTHORIZED, "the token is too long");
-    if (jwt_looks_like(token))
-        return tokens_authenticate(s, a, token, wanted, ret, ret_audiences, err);
+    /* The two forms exclude each other; of a signed token the cache is asked before anything of it is decoded. */
     if (!authn_looks_like_bootstrap_token(token))
-        return fail(err, ERR_UNAUTHORIZED, "the token has no form known here");
+        return tokens_authenticate(s, a, token, wanted, ret, ret_audiences, err);
     struct str own = tokens_issuer(s);
     for (size_t i = 0; i < wanted.count; i++)
         if (str_eq(wanted.items[i], own))
