@@ -134,7 +134,7 @@ static int open_database(struct database *d, struct error *err)
     sqlite3_busy_timeout(d->db, 0); /* the lock file makes us the only user */
     /* Order matters: exclusive mode before WAL keeps the WAL index on the heap, so no shared memory file is needed. */
     if (run(d,
-            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = "
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = "
             "FULL;"
             "PRAGMA cache_size = -4096; PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864;"
             "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
