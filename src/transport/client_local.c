@@ -10,6 +10,7 @@ struct local {
     struct exchange *x;     /* NULL: the handler has ended it, or it was told to be gone */
     struct chunk_queue answer;
     bool answer_ended, broken, request_end_told;
+    bool delivering; /* the caller has a piece of `answer` in its hands, and may cancel while it does */
     struct loop_task task;
 };
 
@@ -42,7 +43,9 @@ static void push_answer(struct local *l)
     while (l->call && l->call->head_told && !l->call->paused && l->answer.bytes) {
         struct str piece = { l->answer.first->p, l->answer.first->n };
 
+        l->delivering = true;
         call_body(l->call, piece);
+        l->delivering = false;
         chunk_queue_drop(&l->answer, piece.n);
     }
     if (l->x && l->answer.bytes < l->x->high_bytes / 2)
@@ -189,7 +192,8 @@ static void do_cancel(struct http_call *call)
 
     l->call = NULL;
     list_del(&call->link);
-    chunk_queue_clear(&l->answer);
+    if (!l->delivering)
+        chunk_queue_clear(&l->answer);
     if (l->x) {
         struct exchange *x = l->x;
 
