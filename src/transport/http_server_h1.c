@@ -253,16 +253,10 @@ static size_t feed(struct connection *c, struct str bytes)
     return used;
 }
 
-void h1_read(struct connection *c, struct str bytes)
+static void take(struct connection *c, struct str bytes)
 {
-    size_t used;
+    size_t used = feed(c, bytes);
 
-    if (c->message_ended) {
-        buf_add(&c->pipelined, bytes);
-        update_reading(c);
-        return;
-    }
-    used = feed(c, bytes);
     if (c->closing)
         return;
     /* Before the handler runs: it may take the channel away, and these bytes with it. */
@@ -278,6 +272,17 @@ void h1_read(struct connection *c, struct str bytes)
         update_reading(c);
 }
 
+void h1_read(struct connection *c, struct str bytes)
+{
+    /* Behind what waits: bytes that overtake others would make another request of them. */
+    if (c->message_ended || c->pipelined.n) {
+        buf_add(&c->pipelined, bytes);
+        update_reading(c);
+        return;
+    }
+    take(c, bytes);
+}
+
 static void run_next(void *arg)
 {
     struct connection *c = arg;
@@ -288,7 +293,7 @@ static void run_next(void *arg)
     c->pipelined = (struct buf){ .max = bytes.max };
     update_reading(c);
     if (bytes.n)
-        h1_read(c, buf_str(&bytes));
+        take(c, buf_str(&bytes));
     buf_done(&bytes);
 }
 

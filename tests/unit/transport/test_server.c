@@ -176,6 +176,31 @@ TEST("pipelined requests are answered one after the other, in order")
     fixture_free(f);
 }
 
+TEST("bytes that arrive while earlier ones wait do not overtake them")
+{
+    struct fixture *f = fixture_new(WAY_SIM, NULL, fixture_handler);
+    AUTO_BUF struct buf all = BUF_MAX(MIB);
+    struct raw r;
+    size_t answers = 0;
+
+    raw_connect(f, &r);
+    for (int i = 0; i < 400; i++)
+        buf_add_text(&all, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (size_t at = 0; at < all.n; at += 1001) /* cuts through requests */
+        stream_write(r.s, str_part(buf_str(&all), at, 1001));
+    loop_sim_advance(f->loop, 100);
+    for (struct str rest = buf_str(&r.got); rest.n;) {
+        const char *found = memmem(rest.p, rest.n, "HTTP/1.1 200", 12);
+        if (!found)
+            break;
+        answers++;
+        rest = str_from(rest, (size_t)(found + 12 - rest.p));
+    }
+    ASSERT_INT(answers, 400);
+    raw_done(f, &r);
+    fixture_free(f);
+}
+
 TEST("a smuggled request is refused with 400, and nothing after it is read")
 {
     static const char *const attacks[] = {
