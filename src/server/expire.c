@@ -115,9 +115,11 @@ static void on_compact(void *arg)
     uint64_t now = state_revision(s->state), upto = x->compact_next;
     uint64_t keep = s->config.history_min_revisions;
     upto = MIN(upto, now > keep ? now - keep : 0);
-    if (upto > 0) {
+    if (upto > 0)
         store_compact(s->store, upto, on_compacted, x);
-        state_forget(s->state, upto, RING_KEEP);
+    /* The disk keeps the minimum for late watchers; memory keeps the last period, and at least RING_KEEP of each kind. */
+    if (x->compact_next > 0) {
+        state_forget(s->state, x->compact_next, RING_KEEP);
         /* What a burst of writes took goes back to the system, not only to the allocator. */
         malloc_trim(0);
     }
