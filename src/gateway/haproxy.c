@@ -19,9 +19,10 @@
 #include <stdlib.h>
 
 #define CHECK_LIMIT_MS   (20 * SECOND_MS)
-#define READY_LIMIT_MS   (5 * SECOND_MS)
+#define READY_LIMIT_MS   (10 * SECOND_MS)
 #define READY_POLL_MS    10
 #define COMMAND_LIMIT_MS (2 * SECOND_MS)
+#define SIGNAL_AGAIN_MS  (2 * SECOND_MS)
 #define RESTART_PAUSE_MS 200
 #define ANSWER_MAX       (4 * MIB)
 #define PART_MAX         (12 * KIB)
@@ -34,7 +35,8 @@ struct haproxy {
     struct process_capture *check;
     struct loop_timer restart, ready;
     int64_t ready_until_ms;
-    uint64_t generation; /* worker pid answering, to tell the new worker from the old after a reload */
+    int64_t signal_again_ms; /* 0: a start, not a reload */
+    uint64_t generation;     /* worker pid answering, to tell the new worker from the old after a reload */
     haproxy_done_fn *done;
     void *done_arg;
     struct list commands; /* waiting for their answers */
@@ -330,6 +332,11 @@ static void on_info(void *arg, struct str answer, const struct error *err)
              (long long)(READY_LIMIT_MS / SECOND_MS));
         finish(h, &late);
     } else {
+        /* A master that was just starting itself may have missed the signal. */
+        if (h->signal_again_ms && loop_now_ms(h->loop) > h->signal_again_ms) {
+            h->signal_again_ms += SIGNAL_AGAIN_MS;
+            send_signal(h, SIGUSR2);
+        }
         loop_timer_start(&h->ready, READY_POLL_MS);
     }
 }
@@ -341,8 +348,9 @@ static void on_ready_poll(void *arg)
     haproxy_command(h, STR("show info\n"), on_info, h);
 }
 
-static void wait_for_worker(struct haproxy *h)
+static void wait_for_worker(struct haproxy *h, bool reloads)
 {
+    h->signal_again_ms = reloads ? loop_now_ms(h->loop) + SIGNAL_AGAIN_MS : 0;
     h->ready_until_ms = loop_now_ms(h->loop) + READY_LIMIT_MS;
     loop_timer_start(&h->ready, READY_POLL_MS);
 }
@@ -354,14 +362,14 @@ static void on_old_info(void *arg, struct str answer, const struct error *err)
 
     h->generation = err ? 0 : pid_of_answer(answer);
     send_signal(h, SIGUSR2);
-    wait_for_worker(h);
+    wait_for_worker(h, true);
 }
 
 static void on_checked(void *arg, const struct process_result *result, const struct error *err)
 {
     struct haproxy *h = arg;
     AUTO_ERROR struct error failed = { 0 };
-    bool asks = false;
+    bool asks = false, runs = haproxy_is_running(h);
 
     h->check = NULL;
     if (err)
@@ -371,7 +379,7 @@ static void on_checked(void *arg, const struct process_result *result, const str
              STR_ARG(str_part(str_trim(result->err_out), 0, 400)));
     else if (rename(h->config_new, h->config) < 0)
         fail_sys(&failed, errno, "rename '%s'", h->config_new);
-    else if (!haproxy_is_running(h))
+    else if (!runs)
         start(h, &failed);
     else if (!h->generation)
         asks = true;
@@ -382,7 +390,7 @@ static void on_checked(void *arg, const struct process_result *result, const str
     else if (asks)
         haproxy_command(h, STR("show info\n"), on_old_info, h);
     else
-        wait_for_worker(h);
+        wait_for_worker(h, runs);
 }
 
 void haproxy_reload(struct haproxy *h, haproxy_done_fn *done, void *arg)

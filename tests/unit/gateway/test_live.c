@@ -47,6 +47,17 @@ static void pod_read(struct stream *s, struct str bytes, void *arg)
     const struct pod *pod = arg;
     AUTO_BUF struct buf answer = BUF_MAX(64 * KIB);
 
+    if (str_contains(bytes, STR("upgrade: websocket"))) {
+        stream_write(s, STR("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+                            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+        return;
+    }
+    if (str_is(bytes, "hello")) {
+        stream_write(s, STR("echo hello"));
+        stream_close_after_write(s, 1000);
+        return;
+    }
+
     buf_addf(&answer, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s\n%.*s", strlen(pod->name) + 1 + bytes.n,
              pod->name, STR_ARG(bytes));
     stream_write(s, buf_str(&answer));
@@ -171,7 +182,7 @@ static void reload(void)
     slots_renew(&slots, &plan);
     ASSERT_OK(config_write(&plan, &slots, &paths, &err), &err);
     haproxy_reload(haproxy, on_done, &o);
-    RUN_UNTIL(loop, o.over);
+    ASSERT(run_until(loop, run_until_flag, &o.over, 20000));
     ASSERT_OK(o.err.code == 0, &o.err);
 }
 
@@ -331,6 +342,40 @@ TEST("a client cannot say where it comes from")
     ASSERT_CONTAINS(answer, "x-forwarded-host: a.example\r\n");
     ASSERT(!str_contains(answer, STR("6.6.6.6")));
     ASSERT(!str_contains(answer, STR("evil")));
+    stop();
+}
+
+static void upgraded_read(struct stream *s, struct str bytes, void *arg)
+{
+    struct client *c = arg;
+
+    if (!c->answer.n)
+        stream_write(s, STR("hello"));
+    buf_add(&c->answer, bytes);
+}
+
+TEST("an upgraded connection carries bytes both ways")
+{
+    static const struct stream_callbacks callbacks = { .on_open = client_open,
+                                                       .on_read = upgraded_read,
+                                                       .on_closed = client_closed };
+    struct client c = {
+        .answer = BUF_MAX(KIB),
+        .request =
+            STR("GET /only HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: "
+                "websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    };
+    struct address at;
+    AUTO_FREE char *text = NULL;
+
+    start();
+    text = xasprintf("127.0.0.1:%u", paths.http_port);
+    ASSERT_OK(address_parse(str_of(text), &at, NULL), NULL);
+    stream_connect(loop, &at, NULL, &callbacks, &c);
+    RUN_UNTIL(loop, c.closed);
+    ASSERT_CONTAINS(c.answer, "HTTP/1.1 101 ");
+    ASSERT_CONTAINS(c.answer, "echo hello");
+    buf_done(&c.answer);
     stop();
 }
 

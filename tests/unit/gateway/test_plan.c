@@ -181,3 +181,117 @@ TEST("endpoints change nothing that needs a reload, a new Service does")
     ASSERT(!str_is(str_of(after), before));
     finish();
 }
+
+static void add_endpoints(const char *endpoints)
+{
+    add_web();
+    seen_add(&s, &kind_endpointslice,
+             "{'metadata':{'name':'web-1','labels':{'kubernetes.io/service-name':'web'}},"
+             "'ports':[{'name':'http','port':8080}],'endpoints':[%s]}",
+             endpoints);
+    add_ingress("a.example", "/", "Prefix");
+    make();
+}
+
+#define SERVING "{'addresses':['10.0.0.1'],'conditions':{'ready':true,'serving':true,'terminating':false}}"
+#define ENDING  "{'addresses':['10.0.0.2'],'conditions':{'ready':false,'serving':true,'terminating':true}}"
+#define UNHEARD "{'addresses':['10.0.0.3'],'conditions':{'ready':false,'serving':true,'terminating':false}}"
+#define FAILING "{'addresses':['10.0.0.4'],'conditions':{'ready':false,'serving':false,'terminating':false}}"
+
+TEST("while something is ready nothing else is used, and what is unheard is named as lost")
+{
+    seen_init(&s);
+    add_endpoints(SERVING "," ENDING "," UNHEARD "," FAILING);
+    ASSERT_INT(plan.backends[0]->count, 1);
+    ASSERT_STR(plan.backends[0]->servers[0].address, "10.0.0.1:8080");
+    ASSERT_INT(plan.backends[0]->lost_count, 1);
+    ASSERT_STR(plan.backends[0]->lost[0].address, "10.0.0.3:8080");
+    finish();
+}
+
+TEST("without a ready endpoint those that may still serve are used")
+{
+    seen_init(&s);
+    add_endpoints(ENDING "," UNHEARD "," FAILING);
+    ASSERT_INT(plan.backends[0]->count, 2);
+    ASSERT_INT(plan.backends[0]->lost_count, 0);
+    finish();
+}
+
+TEST("an address used by another pod is another server")
+{
+    seen_init(&s);
+    add_endpoints("{'addresses':['10.0.0.1'],'targetRef':{'kind':'Pod','name':'a','uid':'one'}}");
+    AUTO_FREE char *before = str_dup(plan.backends[0]->servers[0].name);
+    gateway_plan_done(&plan);
+    add_endpoints("{'addresses':['10.0.0.1'],'targetRef':{'kind':'Pod','name':'b','uid':'two'}}");
+    ASSERT(!str_is(plan.backends[0]->servers[0].name, before));
+    ASSERT_STR(plan.backends[0]->servers[0].address, "10.0.0.1:8080");
+    finish();
+}
+
+TEST("addresses that are none do not become servers")
+{
+    seen_init(&s);
+    add_endpoints("{'addresses':['10.0.0.1;x']},{'addresses':['fd00::1']},{'addresses':['host']},{'addresses':[]}");
+    ASSERT_INT(plan.backends[0]->count, 0);
+    finish();
+}
+
+TEST("an encoded path is compared decoded, and refused when that means something to HAProxy")
+{
+    seen_init(&s);
+    add_web();
+    add_ingress("a.example", "/%61b", "Exact");
+    make();
+    ASSERT_STR(plan.exact.items[0].key, "a.example/ab");
+    gateway_plan_done(&plan);
+    add_ingress("a.example", "/a%0Ashutdown", "Exact");
+    make();
+    ASSERT_INT(plan.exact.count, 0);
+    ASSERT_INT(plan.refused_count, 1);
+    finish();
+}
+
+TEST("hosts that are no host names are refused")
+{
+    static const char *const hosts[] = { "*", "*a.example", "a.*.example", "a b", "A.example", "a/b", "a;b", "a\\nb" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
+        seen_init(&s);
+        add_web();
+        add_ingress(hosts[i], "/", "Prefix");
+        make();
+        ASSERT_INT(plan.prefix.count, 0);
+        ASSERT_INT(plan.refused_count, 1);
+        finish();
+    }
+}
+
+TEST("a resource backend is refused and answers 503")
+{
+    seen_init(&s);
+    seen_add(&s, &kind_ingress,
+             "{'metadata':{'name':'i'},'spec':{'defaultBackend':{'resource':{'kind':'Bucket','name':'b'}}}}");
+    make();
+    ASSERT_STR(plan.prefix.items[0].key, "/");
+    ASSERT_STR(plan.prefix.items[0].backend, "be_none");
+    ASSERT_STR(plan.refused[0].text, "resource backend 'b' is left out");
+    finish();
+}
+
+TEST("a TLS secret that is missing or broken is refused, and the Ingress serves the rest")
+{
+    seen_init(&s);
+    add_web();
+    seen_add(&s, &kind_secret,
+             "{'metadata':{'name':'bad'},'type':'kubernetes.io/tls','data':{'tls.crt':'eHg=','tls.key':'eHg='}}");
+    seen_add(&s, &kind_ingress,
+             "{'metadata':{'name':'i'},'spec':{'defaultBackend':{'service':{'name':'web','port':{'number':80}}},"
+             "'tls':[{'hosts':['a.example'],'secretName':'bad'},{'hosts':['b.example'],'secretName':'missing'}]}}");
+    make();
+    ASSERT_INT(plan.certificates_count, 0);
+    ASSERT_INT(plan.refused_count, 2);
+    ASSERT_STR(plan.prefix.items[0].backend, "be_default_web_80");
+    finish();
+}
