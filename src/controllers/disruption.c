@@ -143,8 +143,8 @@ static int reconcile(struct reconcile *r, struct error *err)
     struct objects pods = { mine, n };
     disrupted = disrupted_pods(r, pods);
     for (size_t i = 0; i < n; i++)
-        b.healthy +=
-            pod_is_ready(mine[i]) && !pod_is_terminating(mine[i]) && !value_get_str(disrupted, object_name(mine[i]));
+        b.healthy += pod_is_ready(mine[i]) && pod_is_heard(r, mine[i]) && !pod_is_terminating(mine[i]) &&
+                     !value_get_str(disrupted, object_name(mine[i]));
     if (count_wanted(r, pods, &b, &failed) == 0)
         b.allowed = b.expected > 0 ? MAX(b.healthy - b.desired, 0) : 0;
     plan_status(r, &b, disrupted, &failed);
@@ -161,10 +161,24 @@ static bool selects(struct view budget, struct view labels)
            label_selector_matches(&selector, labels);
 }
 
+static void budgets_of_node(struct cluster *cluster, const struct object *node, trigger_emit_fn *emit, void *arg)
+{
+    struct objects pods = cache_by(cluster_cache(cluster, &kind_pod), CACHE_BY_NODE, object_name(node));
+
+    for (size_t i = 0; i < pods.count; i++) {
+        struct view labels = view_path(object_root(pods.items[i]), F_POD_METADATA, F_OBJECT_META_LABELS);
+        struct objects near = cache_by(cluster_cache(cluster, &kind_poddisruptionbudget), CACHE_BY_NAMESPACE,
+                                       object_namespace(pods.items[i]));
+        for (size_t k = 0; k < near.count; k++)
+            if (selects(object_root(near.items[k]), labels))
+                emit(arg, object_namespace(near.items[k]), object_name(near.items[k]));
+    }
+}
+
 const struct controller controller_disruption = {
     .name = "disruption",
     .kind = &kind_poddisruptionbudget,
-    .triggers = { { &kind_pod, BY_SELECTOR } },
+    .triggers = { { &kind_pod, BY_SELECTOR }, { &kind_node, BY_FUNCTION, budgets_of_node } },
     .reads = { &kind_replicaset, &kind_deployment },
     .selects = selects,
     .reconcile = reconcile,

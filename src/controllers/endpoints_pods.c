@@ -31,14 +31,6 @@ bool service_selects(struct view service, struct view labels)
     return true;
 }
 
-/* A node whose Ready condition is not True is not heard: nothing new is sent there, at once, whatever its pods say. */
-static bool node_is_heard(struct reconcile *r, struct str name)
-{
-    const struct object *node = reconcile_get(r, &kind_node, STR_NONE, name);
-
-    return !node || pod_is_ready(node);
-}
-
 static int by_name(const void *a, const void *b)
 {
     const struct endpoint_pod *x = a, *y = b;
@@ -61,8 +53,7 @@ struct endpoint_pods endpoint_pods_of(struct reconcile *r, const struct object *
         if (!ip.n || pod_is_finished(pod) ||
             !service_selects(object_root(service), view_path(root, F_POD_METADATA, F_OBJECT_META_LABELS)))
             continue;
-        p.in_service = p.serving && (publish || !pod_is_terminating(pod)) &&
-                       node_is_heard(r, view_str_at(root, F_POD_SPEC, F_POD_SPEC_NODE_NAME));
+        p.in_service = p.serving && (publish || !pod_is_terminating(pod)) && pod_is_heard(r, pod);
         found.items[found.count++] = p;
     }
     qsort(found.items, found.count, sizeof(*found.items), by_name);

@@ -2,6 +2,7 @@
 #include "controllers/pod.h"
 
 #include "base/time.h"
+#include "controllers/own.h"
 #include "kinds/fields.h"
 
 #define ACKNOWLEDGE_LIMIT_MS (3 * SECOND_MS) /* conditions carry whole seconds, so two of them may look like three */
@@ -37,6 +38,25 @@ struct view pod_condition(const struct object *pod, const char *type)
 bool pod_is_ready(const struct object *pod)
 {
     return str_is(view_str_at(pod_condition(pod, "Ready"), F_POD_CONDITION_STATUS), "True");
+}
+
+bool pod_is_heard(const struct reconcile *r, const struct object *pod)
+{
+    struct str name = view_str_at(object_root(pod), F_POD_SPEC, F_POD_SPEC_NODE_NAME);
+    const struct object *node = name.n ? reconcile_get(r, &kind_node, STR_NONE, name) : NULL;
+
+    return !node || pod_is_ready(node); /* conditions look the same in both kinds */
+}
+
+void pod_sets_of_node(struct cluster *cluster, const struct object *node, trigger_emit_fn *emit, void *arg)
+{
+    struct objects pods = cache_by(cluster_cache(cluster, &kind_pod), CACHE_BY_NODE, object_name(node));
+
+    for (size_t i = 0; i < pods.count; i++) {
+        struct view owner = own_controller(pods.items[i]);
+        if (str_is(view_str_at(owner, F_OWNER_REFERENCE_KIND), "ReplicaSet"))
+            emit(arg, object_namespace(pods.items[i]), view_str_at(owner, F_OWNER_REFERENCE_NAME));
+    }
 }
 
 int64_t pod_ready_since_ms(const struct object *pod)
@@ -118,7 +138,7 @@ bool pod_is_available(struct reconcile *r, const struct object *pod, int64_t min
     int64_t since_ms = pod_ready_since_ms(pod), left_ms;
     uint64_t revision;
 
-    if (!pod_is_ready(pod) || pod_is_terminating(pod))
+    if (!pod_is_ready(pod) || pod_is_terminating(pod) || !pod_is_heard(r, pod))
         return false;
     left_ms = since_ms + min_ready_s * SECOND_MS - r->now_ms;
     if (left_ms > 0) {

@@ -9,6 +9,13 @@ bool pod_is_finished(const struct object *pod);    /* Succeeded or Failed */
 bool pod_is_active(const struct object *pod);      /* neither of the two: counts as a replica */
 struct view pod_condition(const struct object *pod, const char *type);
 bool pod_is_ready(const struct object *pod);
+/*
+ * Is its node heard? What a pod on a silent node last said is not known to be true any more: it is out of Services, not available, and no
+ * budget may count on it. (Upstream writes Ready=False into every such pod; here the Node alone says it.) Reads kind_node.
+ */
+bool pod_is_heard(const struct reconcile *r, const struct object *pod);
+/* For triggers on kind_node: the ReplicaSets with a pod on the node. */
+void pod_sets_of_node(struct cluster *cluster, const struct object *node, trigger_emit_fn *emit, void *arg);
 int64_t pod_ready_since_ms(const struct object *pod); /* wall clock; 0 when not Ready */
 
 /*

@@ -43,7 +43,8 @@ static int restarts(struct view root)
     return (int)most;
 }
 
-static struct victim victim_of(const struct object *pod, const struct object *const *pods, size_t count)
+static struct victim victim_of(const struct reconcile *r, const struct object *pod, const struct object *const *pods,
+                               size_t count)
 {
     struct view root = object_root(pod);
     struct str node = view_str_at(root, F_POD_SPEC, F_POD_SPEC_NODE_NAME);
@@ -51,7 +52,7 @@ static struct victim victim_of(const struct object *pod, const struct object *co
     struct victim v = {
         .pod = pod,
         .assigned = node.n > 0,
-        .ready = pod_is_ready(pod),
+        .ready = pod_is_ready(pod) && pod_is_heard(r, pod),
         .phase = str_is(phase, "Running")   ? 2
                  : str_is(phase, "Unknown") ? 1
                                             : 0,
@@ -93,7 +94,7 @@ static void plan_fewer(struct reconcile *r, const struct object *const *pods, si
     struct victim *victims = arena_alloc_array(r->arena, count, sizeof(*victims));
 
     for (size_t i = 0; i < count; i++)
-        victims[i] = victim_of(pods[i], pods, count);
+        victims[i] = victim_of(r, pods[i], pods, count);
     qsort(victims, count, sizeof(*victims), victim_order);
     for (size_t i = 0; i < MIN(surplus, BURST); i++) {
         plan_delete(r, &kind_pod, victims[i].pod, NULL, -1);
@@ -247,7 +248,9 @@ static bool selects(struct view set, struct view labels)
 const struct controller controller_replicaset = {
     .name = "replicaset",
     .kind = &kind_replicaset,
-    .triggers = { { &kind_pod, BY_CONTROLLER }, { &kind_pod, BY_SELECTOR } },
+    .triggers = { { &kind_pod, BY_CONTROLLER },
+                  { &kind_pod, BY_SELECTOR },
+                  { &kind_node, BY_FUNCTION, pod_sets_of_node } },
     .reads = { &kind_service, &kind_endpointslice },
     .selects = selects,
     .reconcile = reconcile,

@@ -119,3 +119,17 @@ TEST("a budget whose pods have no scale says that it failed, and allows nothing"
     ASSERT_CONTAINS(json, "found no controllers for pod \\\"p\\\"");
     seen_done(&s);
 }
+
+TEST("a pod of a node that is not heard is nothing to count on")
+{
+    begin("'minAvailable':1", 2);
+    add_pods(2, 0);
+    seen_add(&s, &kind_node,
+             "{'metadata':{'name':'n1'},'status':{'conditions':[{'type':'Ready','status':'Unknown'}]}}");
+    seen_add(
+        &s, &kind_pod,
+        "{'metadata':{'name':'p1','labels':{'app':'web'}},'spec':{'nodeName':'n1'},'status':{'conditions':[{'type':"
+        "'Ready','status':'True'}]}}");
+    ASSERT_STR(numbers(), "2 1 1 0");
+    seen_done(&s);
+}

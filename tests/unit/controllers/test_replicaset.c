@@ -152,3 +152,44 @@ TEST("a pod that just became Ready is available once every node has applied its 
     ASSERT_CONTAINS(plan(), "\"availableReplicas\":1");
     seen_done(&s);
 }
+
+static void add_node(const char *name, const char *ready)
+{
+    seen_add(&s, &kind_node, "{'metadata':{'name':'%s'},'status':{'conditions':[{'type':'Ready','status':'%s'}]}}",
+             name, ready);
+}
+
+TEST("pods of a node that is not heard are not available, and go first")
+{
+    seen_init(&s);
+    add_set(2);
+    add_node("n1", "Unknown");
+    add_node("n2", "True");
+    add_pod("web-a", true, 100, "");
+    for (int i = 0; i < 2; i++)
+        seen_add(
+            &s, &kind_pod,
+            "{'metadata':{'name':'web-%c','labels':{'app':'web'},'ownerReferences':[{'apiVersion':'apps/v1','kind':"
+            "'ReplicaSet','name':'web','uid':'web-uid','controller':true}]},'spec':{'nodeName':'n2'},'status':{"
+            "'phase':'Running','conditions':[{'type':'Ready','status':'True','lastTransitionTime':"
+            "'2026-11-20T23:00:00Z'}]}}",
+            'b' + i);
+    struct str p = plan();
+    ASSERT_CONTAINS(p, "\"readyReplicas\":3,\"availableReplicas\":2");
+    ASSERT_CONTAINS(p, "delete Pod default/web-a\n");
+    seen_done(&s);
+}
+
+TEST("applying the plan and planning again comes to rest")
+{
+    seen_init(&s);
+    add_set(3);
+    add_pod("web-a", true, 100, "");
+    add_pod("web-b", false, 100, "");
+    ASSERT_INT(seen_settle(&s, &controller_replicaset, "default", "web"), 3);
+    ASSERT_STR(plan(), "");
+    add_set(1);
+    seen_settle(&s, &controller_replicaset, "default", "web");
+    ASSERT_STR(plan(), "");
+    seen_done(&s);
+}
