@@ -60,26 +60,34 @@ static int clean_path(const char *raw, char ret[PATH_MAX_BYTES], struct error *e
     return 0;
 }
 
-/* Open a folder below the root, making what is missing; symbolic links inside are followed inside. */
+/* Open a folder below the root, making what is missing; symbolic links inside are followed inside. Step by step and not by
+ * recursion: the archive chooses the depth, and this runs on a worker's small stack. */
 static int open_folder(struct unpack *u, const char *path, struct error *err)
 {
-    int fd = open_in_root(u->root, path[0] ? path : ".", O_PATH | O_DIRECTORY);
-    if (fd >= 0)
-        return fd;
-    if (errno != ENOENT)
-        return fail_sys(err, errno, "open the folder '%.200s' of the layer", path);
     char above[PATH_MAX_BYTES];
-    snprintf(above, sizeof(above), "%s", path);
-    char *slash = strrchr(above, '/');
-    const char *name = slash ? path + (slash - above) + 1 : path;
-    if (slash)
-        *slash = '\0';
-    AUTO_FD int parent = open_folder(u, slash ? above : "", err);
-    if (parent < 0)
-        return -1;
-    if (mkdirat(parent, name, 0755) < 0 && errno != EEXIST)
-        return fail_sys(err, errno, "make the folder '%.200s' of the layer", path);
-    fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open_in_root(u->root, path[0] ? path : ".", O_PATH | O_DIRECTORY);
+
+    for (const char *end = path; fd < 0 && errno == ENOENT && *end;) {
+        const char *name = *end == '/' ? end + 1 : end;
+        end = strchrnul(name, '/');
+        snprintf(above, sizeof(above), "%.*s", (int)(end - path), path);
+        fd = open_in_root(u->root, above, O_PATH | O_DIRECTORY);
+        if (fd < 0 && errno == ENOENT) {
+            above[name - path] = '\0';
+            AUTO_FD int parent = open_in_root(u->root, above[0] ? above : ".", O_PATH | O_DIRECTORY);
+            above[name - path] = *name;
+            if (parent < 0 || (mkdirat(parent, above + (name - path), 0755) < 0 && errno != EEXIST))
+                return fail_sys(err, errno, "make the folder '%.200s' of the layer", above);
+            fd = openat(parent, above + (name - path), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            if (fd < 0)
+                return fail_sys(err, errno, "open the folder '%.200s' of the layer", above);
+        }
+        if (fd >= 0 && *end) { /* a step on the way */
+            close(fd);
+            fd = -1;
+            errno = ENOENT;
+        }
+    }
     return fd >= 0 ? fd : fail_sys(err, errno, "open the folder '%.200s' of the layer", path);
 }
 

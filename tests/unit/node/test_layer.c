@@ -6,6 +6,7 @@
 #include "tar.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -124,6 +125,32 @@ TEST("device nodes are left out")
     NEED_ROOT();
     ASSERT_OK(UNPACK(&err, { .type = 'c', .path = "dev/mem" }), &err);
     ASSERT_INT(look("dev/mem").st_mode, 0);
+}
+
+static void *unpack_deep(void *arg)
+{
+    char path[600];
+    AUTO_ERROR struct error err = { 0 };
+
+    for (size_t i = 0; i < 255; i++)
+        memcpy(path + 2 * i, "d/", 2);
+    memcpy(path + 510, "f", 2);
+    *(int *)arg = UNPACK(&err, { .type = 'f', .path = path, .content = "x" });
+    return NULL;
+}
+
+TEST("a deep folder that no entry made takes no more stack than a shallow one")
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    int result = -1;
+    NEED_ROOT();
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 512 * KIB); /* what the threads that pull images have */
+    ASSERT_INT(pthread_create(&thread, &attr, unpack_deep, &result), 0);
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attr);
+    ASSERT_INT(result, 0);
 }
 
 TEST("a layer over its limits is refused")
