@@ -70,7 +70,8 @@ static int apply_host_path(const struct volume *v, const char *path, struct erro
         return check_type(path, S_IFDIR, "directory", err);
     }
     if (str_is(v->host_path_type, "FileOrCreate")) {
-        AUTO_FD int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+        AUTO_FD int fd =
+            open(path, O_RDONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0644); /* a pod may have put a pipe there */
         return fd < 0 ? fail_sys(err, errno, "create '%s'", path) : check_type(path, S_IFREG, "file", err);
     }
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
