@@ -154,6 +154,17 @@ static void wake(void *arg)
     loop_defer(cluster_loop(c->cluster), &c->task);
 }
 
+/* As upstream's "FailedCreate": whoever looks at the owner sees why nothing comes. */
+static void tell_refused(struct runner *r, const struct queue_key *key, const struct error *why)
+{
+    const struct kind *kind = r->controller->kind;
+    const struct object *o = kind ? cache_get(cluster_cache(r->all->cluster, kind), key->namespace_, key->name) : NULL;
+    AUTO_FREE char *message = o ? xasprintf("Error creating: %s", error_text(why)) : NULL;
+
+    if (o)
+        event_record(r->events, kind, o, NULL, "Warning", "FailedCreate", str_of(message));
+}
+
 static void pass_done(void *arg, const struct execute_done *how)
 {
     struct pass *p = arg;
@@ -162,6 +173,8 @@ static void pass_done(void *arg, const struct execute_done *how)
     r->stats.writes += how->writes;
     if (how->failed) {
         r->stats.failures++;
+        if (how->create_refused)
+            tell_refused(r, p->key, &how->err);
         if (!how->conflicted) /* somebody else was faster: ordinary, the next pass sees it */
             log_warn("a change could not be made; trying again", KV("controller", "%s", r->controller->name),
                      KV("object", "%s", p->key->text), KV_ERR(&how->err));

@@ -2,7 +2,8 @@
  * Carrying out one plan: send its writes, wait for the answers, then wait until the caches have seen them.
  *
  * Writes of a plan go out together, at most WRITES_AT_ONCE at a time and in order. After the first failure no further
- * write is sent: the next pass sees the truth and decides again.
+ * write is sent: the next pass sees the truth and decides again. An Event is recorded when the write before it in the plan has
+ * succeeded, so that no Event tells of what did not happen.
  */
 #define LOG_PART "controllers"
 #include "base/log.h"
@@ -159,6 +160,28 @@ static bool is_fine(const struct plan_step *step, const struct error *err)
            (step->type == STEP_LIVE_READ && err->code == ERR_NOT_FOUND);
 }
 
+static void record(struct execution *x, const struct plan_step *event)
+{
+    if (x->events)
+        event_record(x->events, event->kind, event->about, NULL, event->event_type, event->event_reason,
+                     event->event_message);
+}
+
+/* The Events that stand right after a write. */
+static void record_after(struct execution *x, const struct plan_step *write)
+{
+    const struct plan_step *end = x->plan.steps + x->plan.count;
+
+    for (const struct plan_step *p = write + 1; p < end && p->type == STEP_EVENT; p++)
+        record(x, p);
+}
+
+/* Refused for what it is: trying again alone will not help, somebody must be told. */
+static bool is_refused(enum error_code code)
+{
+    return code == ERR_FORBIDDEN || code == ERR_INVALID || code == ERR_BAD_REQUEST;
+}
+
 static void on_answer(void *arg, const struct object *result, const struct error *err)
 {
     struct sent *sent = arg;
@@ -171,8 +194,11 @@ static void on_answer(void *arg, const struct object *result, const struct error
         note_live(x, step, result, err);
     else if (result && !x->cancelled)
         wait_seen(x, step->kind, object_revision(result));
+    if ((!err || is_fine(step, err)) && !x->cancelled && step->type != STEP_LIVE_READ)
+        record_after(x, step);
     if (err && !is_fine(step, err) && !x->how.failed) {
         x->how.failed = true;
+        x->how.create_refused = step->type == STEP_CREATE && is_refused(err->code);
         x->how.conflicted = err->code == ERR_CONFLICT || err->code == ERR_ALREADY_EXISTS;
         fail(&x->err, err->code, "%s", error_text(err));
     }
@@ -230,9 +256,8 @@ static void send(struct execution *x, struct plan_step *step)
     struct api_call call;
 
     if (step->type == STEP_EVENT) {
-        if (x->events)
-            event_record(x->events, step->kind, step->about, NULL, step->event_type, step->event_reason,
-                         step->event_message);
+        if (!x->how.writes)
+            record(x, step);
         return;
     }
     sent = xnew(struct sent);

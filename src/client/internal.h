@@ -37,7 +37,8 @@ size_t queue_working_count(const struct queue *q);
 struct execution;
 struct execute_done {
     bool failed, conflicted;
-    struct error err; /* the first failure, borrowed */
+    bool create_refused; /* the failure: an object may not be created as it is */
+    struct error err;    /* the first failure, borrowed */
     size_t writes;
 };
 typedef void execute_done_fn(void *arg, const struct execute_done *how);

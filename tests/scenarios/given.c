@@ -75,6 +75,10 @@ static void thing(struct world *w, const struct str *words)
         create(w, arena_printf(&w->arena,
                                "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"%.*s\"}}",
                                STR_ARG(t.name)));
+    else if (t.kind == &kind_serviceaccount)
+        create(w, arena_printf(&w->arena,
+                               "{\"apiVersion\":\"v1\",\"kind\":\"ServiceAccount\",\"metadata\":{\"name\":\"%.*s\"}}",
+                               STR_ARG(t.name)));
     else
         FAIL("write %.*s in full", STR_ARG(words[0]));
 }

@@ -15,7 +15,7 @@ static struct controllers *controllers;
 static struct {
     int passes;
     char last[64];
-    bool fails, creates, reads_live, deletes;
+    bool fails, creates, reads_live, deletes, tells;
     enum live live;
     int64_t wake_ms;
 } pass;
@@ -39,6 +39,8 @@ static int reconcile(struct reconcile *r, struct error *err)
         value_set_text(r->arena, tree, F_POD_KIND, "Secret");
         value_set(r->arena, value_make_object(r->arena, tree, F_POD_METADATA), F_OBJECT_META_NAME, r->name);
         plan_create(r, &kind_secret, r->namespace_, tree);
+        if (pass.tells)
+            plan_event(r, &kind_configmap, r->object, "Normal", "Made", "made it");
     }
     return 0;
 }
@@ -272,5 +274,33 @@ TEST("at most 16 keys of a controller are in work at once, the others follow")
     for (int i = 0; i < 40; i++)
         fake_answer(&f, 0, NULL, ERR_ALREADY_EXISTS), fake_run(&f);
     ASSERT(pass.passes >= 40);
+    end();
+}
+
+TEST("an Event is recorded when the write before it has succeeded")
+{
+    begin();
+    pass.creates = pass.tells = true;
+    add("a");
+    ASSERT_STR(fake_calls(&f), "create Secret default/a\n");
+    fake_answer(&f, 0, NULL, ERR_CONFLICT);
+    fake_advance(&f, 5);
+    ASSERT_STR(fake_calls(&f), "create Secret default/a\n"); /* tried again, nothing told */
+    fake_answer(&f, 0, "{'metadata':{'name':'a'}}", ERR_NONE);
+    ASSERT_INT(f.calls_count, 1);
+    ASSERT_CONTAINS((const char *)f.calls[0].text, "\"reason\":\"Made\"");
+    end();
+}
+
+TEST("what may not be created as it is, is told to who looks at the owner")
+{
+    begin();
+    pass.creates = pass.tells = true;
+    add("a");
+    fake_answer(&f, 0, NULL, ERR_FORBIDDEN);
+    fake_run(&f);
+    ASSERT_INT(f.calls_count, 1);
+    ASSERT_CONTAINS((const char *)f.calls[0].text,
+                    "\"reason\":\"FailedCreate\",\"message\":\"Error creating: the test says no");
     end();
 }
