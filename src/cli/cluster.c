@@ -12,11 +12,12 @@
 #include <ifaddrs.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RUN_FOLDER   "/run/klein"
 #define DATA_FOLDER  "/var/lib/klein"
-#define FIRST_NUMBER 100
+#define FIRST_NUMBER 120 /* clear of 10.96.0.0/12, the usual range of ClusterIPs */
 #define LAST_NUMBER  199
 
 int cluster_name_check(const char *name, struct error *err)
@@ -54,16 +55,36 @@ void cluster_zone_name(int zone, char ret[16])
     snprintf(ret, 16, "%c", 'a' + zone % 26);
 }
 
-int cluster_lock(struct error *err)
+/* A lock file that was removed while we waited for it locks nothing: take the new one. */
+static int lock_file(const char *path, struct error *err)
+{
+    struct stat st;
+
+    for (;;) {
+        AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0)
+            return fail_sys(err, errno, "open '%s'", path);
+        if (flock(fd, LOCK_EX) < 0)
+            return fail_sys(err, errno, "lock '%s'", path);
+        if (fstat(fd, &st) == 0 && st.st_nlink > 0)
+            return TAKE_FD(fd);
+    }
+}
+
+int cluster_lock_numbers(struct error *err)
 {
     if (file_mkdirs(RUN_FOLDER, 0755, err) < 0)
         return -1;
-    AUTO_FD int fd = open(RUN_FOLDER "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return fail_sys(err, errno, "open '%s'", RUN_FOLDER "/lock");
-    if (flock(fd, LOCK_EX) < 0)
-        return fail_sys(err, errno, "lock '%s'", RUN_FOLDER "/lock");
-    return TAKE_FD(fd);
+    return lock_file(RUN_FOLDER "/lock", err);
+}
+
+int cluster_lock(const char *name, struct error *err)
+{
+    AUTO_FREE char *path = xasprintf(RUN_FOLDER "/%s.lock", name);
+
+    if (file_mkdirs(RUN_FOLDER, 0755, err) < 0)
+        return -1;
+    return lock_file(path, err);
 }
 
 /* --- the number: a /16 nobody on this machine uses ------------------------------------------------------------------- */
@@ -235,9 +256,11 @@ void cluster_forget(const struct cluster_record *c)
 {
     AUTO_FREE char *run = xasprintf(RUN_FOLDER "/%s", c->name);
     AUTO_FREE char *data = xasprintf(DATA_FOLDER "/%s", c->name);
+    AUTO_FREE char *lock = xasprintf(RUN_FOLDER "/%s.lock", c->name);
 
     file_remove_tree(data, NULL);
     file_remove_tree(run, NULL);
+    unlink(lock);
     rmdir(DATA_FOLDER); /* only when this was the last cluster */
 }
 

@@ -6,7 +6,7 @@
  *     /run/klein/NAME/MACHINE.json       specs of the inits
  *     /var/lib/klein/NAME/              data: server/, nodes/NODE/, registry/, gateway/, log/, kubeconfig
  *
- * Addresses of cluster number X (100-199, the first free): the host's link is 10.X.255.0/30 (host .1, cluster .2), zone Z's
+ * Addresses of cluster number X (120-199, the first free): the host's link is 10.X.255.0/30 (host .1, cluster .2), zone Z's
  * bridge is 10.X.Z.0/24 (the cluster's side .1, nodes from .11). Pods and Services use 10.244.0.0/16 and 10.96.0.0/16 in
  * every cluster: these addresses never leave the cluster's namespaces.
  */
@@ -52,8 +52,10 @@ int cluster_save(const struct cluster_record *c, struct error *err);
 void cluster_forget(const struct cluster_record *c); /* removes both folders */
 /* Plan a new cluster: number, names, addresses. Nothing is made. */
 int cluster_plan(struct cluster_record *ret, const char *name, int zones, int nodes_per_zone, struct error *err);
-/* One `up` or `down` at a time on this machine; returns a descriptor to close. */
-int cluster_lock(struct error *err);
+/* One `up` or `down` of a cluster at a time; returns a descriptor to close. */
+int cluster_lock(const char *name, struct error *err);
+/* Held while a new cluster chooses its number and is recorded: short, over all clusters. */
+int cluster_lock_numbers(struct error *err);
 
 bool machine_is_alive(const struct machine *m);
 char *cluster_run_path(const struct cluster_record *c, const char *file);  /* heap: /run/klein/NAME/FILE */

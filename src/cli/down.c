@@ -138,7 +138,7 @@ static int run(const struct args *a, struct error *err)
     }
     if (geteuid() != 0)
         return fail(err, ERR_FORBIDDEN, "`klein down` removes namespaces and must run as root");
-    AUTO_FD int lock = cluster_lock(err);
+    AUTO_FD int lock = cluster_lock(name, err);
     if (lock < 0 || cluster_load(name, &c, &found, err) < 0)
         return -1;
     if (found) {

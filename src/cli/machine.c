@@ -184,6 +184,9 @@ static void add_agent(struct spec *s, const struct cluster_record *c, const stru
     spec_option(s, "--data", "%s", data);
     spec_option(s, "--address", "%s", m->address);
     spec_option(s, "--cluster-name", "%s", c->name);
+    spec_option(s, "--service-cidr", "%s", CLUSTER_SERVICE_CIDR);
+    spec_option(s, "--cluster-cidr", "%s", CLUSTER_POD_CIDR);
+    spec_option(s, "--dns-address", "%s", CLUSTER_DNS);
     /* As the server's. The default range of Services would take the cluster's own addresses in. */
     spec_option(s, "--service-cidr", "%s", CLUSTER_SERVICE_CIDR);
     spec_option(s, "--cluster-cidr", "%s", CLUSTER_POD_CIDR);

@@ -260,6 +260,13 @@ static int bring_up(struct cluster_record *c, const struct machine_settings *set
     return 0;
 }
 
+static int make_record(struct cluster_record *c, const char *name, int zones, int nodes, struct error *err)
+{
+    AUTO_FD int lock = cluster_lock_numbers(err);
+
+    return lock < 0 || cluster_plan(c, name, zones, nodes, err) < 0 ? -1 : cluster_save(c, err);
+}
+
 static int run(const struct args *a, struct error *err)
 {
     const char *name = arg(a, "name"), *kubeconfig = arg(a, "kubeconfig");
@@ -282,7 +289,7 @@ static int run(const struct args *a, struct error *err)
         return rc;
     if (geteuid() != 0)
         return fail(err, ERR_FORBIDDEN, "`klein up` makes namespaces and must run as root");
-    AUTO_FD int lock = cluster_lock(err);
+    AUTO_FD int lock = cluster_lock(name, err);
     if (lock < 0 || cluster_load(name, &c, &found, err) < 0)
         return -1;
     if (found && (arg_given(a, "zones") || arg_given(a, "nodes-per-zone")) &&
@@ -290,7 +297,7 @@ static int run(const struct args *a, struct error *err)
         return fail(err, ERR_CONFLICT,
                     "cluster '%s' exists with %d zones of %d nodes: remove it first with `klein down --name %s`", name,
                     c.zones, c.nodes_per_zone, name);
-    if (!found && (cluster_plan(&c, name, (int)zones, (int)nodes, err) < 0 || cluster_save(&c, err) < 0))
+    if (!found && make_record(&c, name, (int)zones, (int)nodes, err) < 0)
         return -1;
     progress(found ? "cluster '%s' exists, starting what is missing" : "making cluster '%s'", name);
     if (bring_up(&c, &settings, kubeconfig, err) < 0)
