@@ -152,6 +152,19 @@ def test_invalid_object(api, namespace):
     assert causes["spec.template.spec.containers[0].name"] == "FieldValueInvalid"
 
 
+def test_stolen_addresses(api, namespace):
+    """A Service may not take addresses of the cluster itself by externalIPs: CVE-2020-8554."""
+    api.post("/api/v1/nodes", {"metadata": {"name": f"n-{namespace}"}})
+    api.patch(f"/api/v1/nodes/n-{namespace}/status",
+              {"status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.77"}]}})
+    path = f"/api/v1/namespaces/{namespace}/services"
+    for ip in ("10.96.0.1", "10.96.0.10", "192.0.2.77"):
+        assert "address of the cluster" in api.post(path, service("web", externalIPs=[ip])).is_status(403, "Forbidden")
+    api.made(path, service("web", externalIPs=["192.0.2.78"]))
+    api.patch(f"{path}/web", {"spec": {"externalIPs": ["192.0.2.77"]}}).is_status(403, "Forbidden")
+    api.delete(f"/api/v1/nodes/n-{namespace}")
+
+
 def test_invalid_port(kubectl):
     """kubectl shows what is invalid, word for word, and exits with 1."""
     assert kubectl.fails("create", "-f", "-", input=service("web", port=0)) == (
