@@ -19,9 +19,10 @@
 
 #include <stdlib.h>
 
-#define RETRY_MS      SECOND_MS
-#define DRAIN_POLL_MS 500
-#define COMMANDS_MAX  (256 * KIB) /* more: a reload is cheaper */
+#define RETRY_MS       SECOND_MS
+#define DRAIN_FIRST_MS 20
+#define DRAIN_POLL_MS  500
+#define COMMANDS_MAX   (256 * KIB) /* more: a reload is cheaper */
 
 struct gateway {
     struct loop *loop;
@@ -122,8 +123,8 @@ static void on_commanded(void *arg, struct str answer, const struct error *err)
         fail(&refused, ERR_INTERNAL, "HAProxy refuses a command: %.*s", STR_ARG(str_part(line, 0, 200)));
         err = &refused;
     }
-    if (!err && !loop_timer_running(&g->drain))
-        loop_timer_start(&g->drain, DRAIN_POLL_MS);
+    if (!err)
+        loop_timer_start(&g->drain, DRAIN_FIRST_MS); /* most are idle at once: slots go round without a reload */
     done(g, err);
 }
 
