@@ -230,12 +230,19 @@ static struct nftnl_rule *start_marked(void)
     return r;
 }
 
-/* A destination we chose, from outside the pods, leaving this node: the answer must come back through here. */
-static struct nftnl_rule *start_from_outside(const struct firewall *f)
+/*
+ * A destination we chose, not for a pod of this node, leaving it: the answer must come back through here. That includes pods of
+ * other nodes, which come here for a node port: their own node does not know of our choice.
+ */
+static struct nftnl_rule *start_from_elsewhere(const struct firewall *f)
 {
+    const struct firewall_config *c = &f->config;
     struct nftnl_rule *r = start_marked();
 
-    x_source_in(r, f->config.cluster_range.ip, f->config.cluster_range.mask, true);
+    if (c->pod_range.mask)
+        x_source_in(r, c->pod_range.ip, c->pod_range.mask, true);
+    else
+        x_source_in(r, c->cluster_range.ip, c->cluster_range.mask, true);
     return r;
 }
 
@@ -251,13 +258,13 @@ static void add_masquerade(const struct firewall *f, struct nft_batch *b)
     x_masquerade(r);
     nft_add_rule(b, r);
 
-    r = start_from_outside(f); /* the tunnel has no address of its own */
+    r = start_from_elsewhere(f); /* the tunnel has no address of its own */
     x_link_is(r, NFT_META_OIFNAME, c->tunnel, false);
     x_value(r, R(0), &c->node_ip, 4);
     x_snat(r, R(0));
     nft_add_rule(b, r);
 
-    r = start_from_outside(f);
+    r = start_from_elsewhere(f);
     x_link_is(r, NFT_META_OIFNAME, c->bridge, true);
     x_link_is(r, NFT_META_OIFNAME, "lo", true);
     x_masquerade(r);
