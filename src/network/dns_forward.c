@@ -219,17 +219,18 @@ static void take_address(void *arg, uint16_t type, uint8_t *ttl, const uint8_t *
     found->ttl = MIN(found->ttl, read_ttl(ttl));
 }
 
-static size_t write_alias(const struct asked *a, uint8_t *packet, size_t n, uint8_t *out, size_t max)
+size_t dns_forward_alias(const struct dns_query *q, struct str alias, uint8_t *packet, size_t n, bool tcp, void *out,
+                         size_t max)
 {
     struct addresses found = { .ttl = TTL_MAX_S };
     struct dns_writer w;
 
     if (!each_record(packet, n, take_address, &found))
         found.count = 0;
-    dns_begin(&w, out, max, &a->query, DNS_NOERROR, DNS_RECURSION_AVAILABLE | DNS_AUTHORITATIVE, a->tcp);
-    dns_add_name(&w, DNS_ANSWER, DNS_CNAME, dns_query_name(&a->query), TTL_ERROR_S, str_of(a->alias));
+    dns_begin(&w, out, max, q, DNS_NOERROR, DNS_RECURSION_AVAILABLE | DNS_AUTHORITATIVE, tcp);
+    dns_add_name(&w, DNS_ANSWER, DNS_CNAME, dns_query_name(q), TTL_ERROR_S, alias);
     for (size_t i = 0; i < found.count; i++)
-        if (!dns_add_a(&w, DNS_ANSWER, str_of(a->alias), found.ttl, found.ips[i]))
+        if (!dns_add_a(&w, DNS_ANSWER, alias, found.ttl, found.ips[i]))
             break;
     return dns_finish(&w);
 }
@@ -242,7 +243,8 @@ static void give(const struct asked *a, struct str answer, uint32_t age_s)
     memcpy(packet, answer.p, answer.n);
     if (a->alias[0]) {
         out = xmalloc(DNS_TCP_MAX);
-        a->done(a->arg, (struct str){ (char *)out, write_alias(a, packet, answer.n, out, DNS_TCP_MAX) });
+        a->done(a->arg, (struct str){ (char *)out, dns_forward_alias(&a->query, str_of(a->alias), packet, answer.n,
+                                                                     a->tcp, out, DNS_TCP_MAX) });
         return;
     }
     each_record(packet, answer.n, age_ttl, &age_s);

@@ -25,6 +25,12 @@ void dns_forward_free(struct dns_forward *f); /* questions on the way are droppe
 /* alias not empty: ask for that name instead and answer with a CNAME before what comes. */
 void dns_forward_ask(struct dns_forward *f, const struct dns_query *q, struct str alias, bool tcp, dns_forwarded *done,
                      void *arg);
+/*
+ * The answer to q in `out`: a CNAME to alias, then the addresses in `packet`, which answers for alias. Packets that cannot be read
+ * give the CNAME alone.
+ */
+size_t dns_forward_alias(const struct dns_query *q, struct str alias, uint8_t *packet, size_t n, bool tcp, void *out,
+                         size_t max);
 void dns_forward_cancel(struct dns_forward *f, void *arg); /* no more calls with this arg */
 
 #endif

@@ -15,6 +15,7 @@
 #define CONNECTIONS_MAX    256
 #define CONNECTION_IDLE_MS 10000
 #define PACKET_MIN         12
+#define ALIASES_MAX        8 /* ExternalNames of ExternalNames */
 #define UDP_BUFFER_BYTES   (4 * MIB)
 
 struct dns_server {
@@ -62,6 +63,35 @@ static size_t refuse(const struct dns_query *q, int rcode, bool tcp, void *out, 
     return dns_finish(&w);
 }
 
+/*
+ * An ExternalName that names another Service: follow it here, for no other server knows the answer. Length of the answer, or 0: the
+ * last name, in *alias, is not of the cluster. Chains end after ALIASES_MAX names, as a loop would not.
+ */
+static size_t follow_alias(struct dns_server *s, const struct dns_query *q, bool tcp, void *out, size_t max,
+                           struct str *alias)
+{
+    AUTO_FREE uint8_t *answer = xmalloc(DNS_TCP_MAX);
+    struct dns_query next = *q;
+
+    for (int i = 0; i < ALIASES_MAX; i++) {
+        struct str further;
+        size_t n;
+
+        if (alias->n > DNS_NAME_MAX)
+            break;
+        memcpy(next.name, alias->p, alias->n);
+        next.name[alias->n] = '\0';
+        next.name_length = (uint8_t)alias->n;
+        n = dns_zone_answer(s->zone, &next, true, answer, DNS_TCP_MAX, &further);
+        if (n)
+            return dns_forward_alias(q, *alias, answer, n, tcp, out, max);
+        if (!further.n)
+            return 0;
+        *alias = further;
+    }
+    return refuse(q, DNS_SERVFAIL, tcp, out, max);
+}
+
 /* Length of the answer, 0: to be forwarded. */
 static size_t answer_now(struct dns_server *s, const struct dns_query *q, bool tcp, void *out, size_t max,
                          struct str *ret_alias)
@@ -75,6 +105,8 @@ static size_t answer_now(struct dns_server *s, const struct dns_query *q, bool t
     n = dns_zone_answer(s->zone, q, tcp, out, max, ret_alias);
     if ((n || ret_alias->n) && !s->complete)
         return refuse(q, DNS_SERVFAIL, tcp, out, max); /* "does not exist" would be remembered */
+    if (ret_alias->n)
+        n = follow_alias(s, q, tcp, out, max, ret_alias);
     if (n || s->forward)
         return n;
     return refuse(q, DNS_REFUSED, tcp, out, max);

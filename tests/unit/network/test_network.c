@@ -172,7 +172,8 @@ TEST("node ports are open on every node's address, also to pods of other nodes a
 {
     struct lab_node *a = lab_node(1, 10, 1), *b = lab_node(1, 11, 2);
     char ip_a[46];
-    int pod_a = lab_pod(a, "a", ip_a), world = lab_router();
+    char ip_c[46];
+    int pod_a = lab_pod(a, "a", ip_a), pod_c = lab_pod(a, "c", ip_c), world = lab_router();
 
     lab_serve(pod_a, LAB_TCP, 8080, "a");
     for (int i = 0; i < 2; i++) {
@@ -187,6 +188,7 @@ TEST("node ports are open on every node's address, also to pods of other nodes a
     ASSERT_STR(lab_ask(world, LAB_TCP, "10.9.1.11", 30080, NULL), "a 10.9.1.11"); /* comes back through b */
     ASSERT_STR(lab_ask(b->netns, LAB_TCP, "10.9.1.11", 30080, NULL), "a 10.9.1.11");
     ASSERT_STR(lab_ask(pod_a, LAB_TCP, "10.9.1.10", 30080, NULL), "a 10.244.1.1");
+    ASSERT_STR(lab_ask(pod_c, LAB_TCP, "10.9.1.11", 30080, NULL), "a 10.9.1.11"); /* for a pod, too */
 
     for (int i = 0; i < 2; i++) {
         struct lab_node *n = i ? b : a;
@@ -355,6 +357,12 @@ TEST("DNS answers for Services, headless pods and other names, to the node's own
     lab_say_service(n->api, "db", "None", "TCP", "");
     lab_say(n->api, "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"far\",\"namespace\":"
                     "\"default\"},\"spec\":{\"type\":\"ExternalName\",\"externalName\":\"db.example.com\"}}");
+    lab_say(n->api,
+            "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"near\",\"namespace\":"
+            "\"default\"},\"spec\":{\"type\":\"ExternalName\",\"externalName\":\"web.default.svc.cluster.local\"}}");
+    lab_say(n->api,
+            "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"loop\",\"namespace\":"
+            "\"default\"},\"spec\":{\"type\":\"ExternalName\",\"externalName\":\"loop.default.svc.cluster.local\"}}");
     ready(n);
     endpoints(n, "db", "TCP", "10.244.1.7", "10.244.3.9");
     ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "web.default.svc.cluster.local"), "NOERROR 10.96.0.80");
@@ -377,6 +385,11 @@ TEST("DNS answers for Services, headless pods and other names, to the node's own
     ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "www.example.com"), "NOERROR 192.0.2.7");
     ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "far.default.svc.cluster.local"),
                "NOERROR db.example.com 192.0.2.7");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "near.default.svc.cluster.local"),
+               "NOERROR web.default.svc.cluster.local 10.96.0.80");
+    ASSERT_STR(lab_dns(n, pod_1, LAB_TCP, DNS, DNS_A, "near.default.svc.cluster.local"),
+               "NOERROR web.default.svc.cluster.local 10.96.0.80");
+    ASSERT_CONTAINS(lab_dns(n, pod_1, LAB_UDP, DNS, DNS_A, "loop.default.svc.cluster.local"), "ERROR");
     close(pod_1);
     lab_node_free(n);
 }
