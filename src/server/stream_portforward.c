@@ -94,15 +94,10 @@ static void pod_read(struct channel *c, struct str bytes, void *arg)
         channel_pause(c);
 }
 
-static void pod_eof(UNUSED struct channel *c, void *arg)
-{
-    struct pair *p = arg;
-    if (!p->forward)
-        return;
-    spdy_data(p->forward->machine, p->data_id, STR_NONE, true);
-    flush(p->forward);
-}
-
+/*
+ * Also the end of what the pod says (there is no on_eof): it ends the pair, as upstream. kubectl before 1.23 closes its side only
+ * after the error stream has ended, so waiting for the client first would be waiting for ever.
+ */
 static void pod_closed(UNUSED struct channel *c, const struct error *err, void *arg)
 {
     struct pair *p = arg;
@@ -112,9 +107,7 @@ static void pod_closed(UNUSED struct channel *c, const struct error *err, void *
 
 static void call_head(struct http_call *call, const struct http_response *head, void *arg)
 {
-    static const struct channel_callbacks callbacks = { .on_read = pod_read,
-                                                        .on_eof = pod_eof,
-                                                        .on_closed = pod_closed };
+    static const struct channel_callbacks callbacks = { .on_read = pod_read, .on_closed = pod_closed };
     struct pair *p = arg;
     p->status = head->status;
     if (head->status != 200) {

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import socket
 import subprocess
 import time
 
@@ -289,6 +290,19 @@ def test_port_forward(cluster, both):
         for _ in range(3):
             done = subprocess.run(["curl", "-s", "-m", "5", f"http://127.0.0.1:{port}/"], capture_output=True, text=True)
             assert "Hello from klein" in done.stdout
+    finally:
+        forward.kill()
+        forward.wait()
+
+
+def test_port_forward_ends(cluster, both):
+    """What a container ends, `kubectl port-forward` ends: an answer without a length is complete."""
+    started(both, box(cluster, command="while :; do echo bye | nc -l -p 7000; done"))
+    forward = both.start("port-forward", "pod/box", ":7000")
+    try:
+        port = re.search(r"127.0.0.1:(\d+) ->", forward.stdout.readline())[1]
+        with socket.create_connection(("127.0.0.1", int(port)), timeout=5) as connection:
+            assert connection.makefile("rb").read() == b"bye\n"
     finally:
         forward.kill()
         forward.wait()
