@@ -149,10 +149,9 @@ static void add_condition(struct making *m, struct value *list, const char *type
                            : STR_NONE;
     value_put(m->a, v, F_POD_CONDITION_LAST_TRANSITION_TIME,
               since.n ? value_str(m->a, since) : time_value(m, m->now_wall_ms));
-    if (reason)
-        value_set_text(m->a, v, F_POD_CONDITION_REASON, reason);
-    if (message.n)
-        value_set(m->a, v, F_POD_CONDITION_MESSAGE, message);
+    /* null, not nothing: the report is a patch, and what was true before would stay. */
+    value_put(m->a, v, F_POD_CONDITION_REASON, reason ? value_text(m->a, reason) : value_null(m->a));
+    value_put(m->a, v, F_POD_CONDITION_MESSAGE, message.n ? value_str(m->a, message) : value_null(m->a));
     value_append(m->a, list, v);
 }
 

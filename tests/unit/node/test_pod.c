@@ -320,6 +320,9 @@ TEST("a pod runs, becomes Ready, and goes without leaving anything when it is de
                        "\"hello\",\"hostname\",\"wait\"]}]";
     apply(&w, spec, false);
     fixture_run(w.agent.loop, is_ready, &w, 15000);
+    struct str conditions = view_json(view_get(object_root(w.api.status), F_POD_STATUS_CONDITIONS));
+    ASSERT_CONTAINS(conditions, "\"reason\":null"); /* the patch takes back why it was not ready */
+    ASSERT(!str_contains(conditions, STR("ContainersNotReady")));
     wait_phase(&w, "Running/running");
     ASSERT_CONTAINS(log_of(&w, &a, "c", 0), "stdout F hello\n");
     ASSERT_CONTAINS(log_of(&w, &a, "c", 0), "stdout F web\n");
