@@ -20,12 +20,23 @@ class Cluster:
         return run(klein_program(), *args, code=code, timeout_s=timeout_s)
 
     def up(self, *options):
-        self.klein("up", "--name", self.name, "--kubeconfig", self.kubeconfig, *options)
+        try:
+            self.klein("up", "--name", self.name, "--kubeconfig", self.kubeconfig, *options)
+        except AssertionError as failure:
+            raise AssertionError(f"{failure}\n{self.logs()}") from None
         self.status = self.read_status()
         return self
 
     def down(self):
         self.klein("down", "--name", self.name)
+
+    def logs(self):
+        """The ends of all logs, for a report of a failure."""
+        ends = []
+        for path in sorted(glob.glob(self.data("log/*.log"))):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                ends.append(f"== {path}\n" + "".join(file.readlines()[-8:]))
+        return "".join(ends)
 
     def read_status(self):
         return json.loads(self.klein("status", "--name", self.name, "-o", "json"))
