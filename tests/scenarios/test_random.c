@@ -65,6 +65,23 @@ static void something_happens(void)
     say("wait %dms", 50 * (1 + below(20)));
 }
 
+/* Ends and starts the server now and then: what was acknowledged is there, and nobody is judged meanwhile. */
+static void live_with_restarts(void)
+{
+    AUTO_ARENA struct arena a = { 0 };
+    static const char *const things[] = { "6 nodes in 3 zones", "Deployment/web with 6 replicas", "Service/web" };
+
+    world_start(&w, 2, test_folder());
+    for (size_t i = 0; i < ARRAY_SIZE(things); i++)
+        given(&w, value_text(&a, things[i]));
+    world_settle(&w);
+    for (int i = 0; i < STEPS / 2; i++) {
+        something_happens();
+        if (below(4) == 0)
+            say("restart the server");
+    }
+}
+
 static void live(void)
 {
     AUTO_ARENA struct arena a = { 0 };
@@ -90,7 +107,7 @@ static void calm_down(void)
     say("settle");
 }
 
-TEST("after whatever happened, the cluster comes to rest as it was asked to be")
+static void check_rest(void)
 {
     static const char *const wanted[] = {
         "6 pods owned by web",
@@ -108,7 +125,6 @@ TEST("after whatever happened, the cluster comes to rest as it was asked to be")
         "Node/n3 status.conditions[Ready].status is True",
     };
 
-    live();
     calm_down();
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
         expect(&w, str_of(wanted[i]));
@@ -116,6 +132,18 @@ TEST("after whatever happened, the cluster comes to rest as it was asked to be")
     pods_of(&w, STR("web"), true, &all); /* nothing hangs on ending */
     ASSERT_INT(all.count, 6);
     world_stop(&w);
+}
+
+TEST("after whatever happened, the cluster comes to rest as it was asked to be")
+{
+    live();
+    check_rest();
+}
+
+TEST("also when the server was restarted in between")
+{
+    live_with_restarts();
+    check_rest();
 }
 
 static bool add_object(void *arg, const struct object *o)
