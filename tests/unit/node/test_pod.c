@@ -310,6 +310,12 @@ static struct str log_of(struct world *w, struct arena *a, const char *container
     return arena_str(a, buf_str(&text));
 }
 
+static bool has_said_its_name(void *arg)
+{
+    AUTO_ARENA struct arena a = { 0 };
+    return str_contains(log_of(arg, &a, "c", 0), STR("stdout F web\n"));
+}
+
 TEST("a pod runs, becomes Ready, and goes without leaving anything when it is deleted")
 {
     struct world w;
@@ -324,8 +330,8 @@ TEST("a pod runs, becomes Ready, and goes without leaving anything when it is de
     ASSERT_CONTAINS(conditions, "\"reason\":null"); /* the patch takes back why it was not ready */
     ASSERT(!str_contains(conditions, STR("ContainersNotReady")));
     wait_phase(&w, "Running/running");
+    fixture_run(w.agent.loop, has_said_its_name, &w, 15000); /* it runs before it has said anything */
     ASSERT_CONTAINS(log_of(&w, &a, "c", 0), "stdout F hello\n");
-    ASSERT_CONTAINS(log_of(&w, &a, "c", 0), "stdout F web\n");
     apply(&w, spec, true);
     fixture_run(w.agent.loop, is_forgotten, &w, 15000);
     ASSERT(w.api.deleted);
