@@ -121,6 +121,22 @@ def test_destroyed_node(whole, space):
     assert_replaced(space, where, "node-b1")
 
 
+def test_own_toleration(whole, space):
+    """A pod that tolerates an unreachable node for longer stays on it, while others are replaced."""
+    patient = web(whole, "patient", 1)
+    patient["spec"]["template"]["spec"].update({
+        "nodeSelector": {"topology.kubernetes.io/zone": "b"},
+        "tolerations": [{"key": f"node.kubernetes.io/{why}", "operator": "Exists", "effect": "NoExecute",
+                         "tolerationSeconds": 600} for why in ("unreachable", "not-ready")]})
+    space.apply(patient)
+    space("rollout", "status", "deployment/patient", "--timeout=30s")
+    where = site_on_three_nodes(whole, space)
+    kill(whole.node("node-b1")["initPid"])
+    assert_replaced(space, where, "node-b1")
+    pods = space.items("pods", "-l", "app=patient")
+    assert len(pods) == 1 and "deletionTimestamp" not in pods[0]["metadata"]
+
+
 def test_cut_zone(whole, space):
     """A zone that is cut off leaves the Services, its pods are Ready elsewhere; joined again, it is Ready again."""
     where = site_on_three_nodes(whole, space)

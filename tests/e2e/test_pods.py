@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from lib.objects import box, configmap, web
+from lib.cluster import container_pid
+from lib.objects import box, configmap, service, web
 from lib.wait import wait_for
 
 
@@ -335,3 +336,52 @@ def test_qos(cluster, space, resources, qos):
     """The quality of service class follows from the resources."""
     space.apply(box(cluster, resources=resources))
     assert space("get", "pod", "box", "-o", "jsonpath={.status.qosClass}") == qos
+
+
+def test_grace_period(cluster, space):
+    """A container that does not heed SIGTERM is killed when its grace period is over, not before."""
+    one = box(cluster, command="trap 'echo heard' TERM; while :; do sleep 0.1; done")
+    one["spec"]["terminationGracePeriodSeconds"] = 2
+    started(space, one)
+    began = time.monotonic()
+    space("delete", "pod", "box", "--timeout=20s")
+    assert 2 <= time.monotonic() - began < 10
+
+
+def test_host_path(cluster, space):
+    """A hostPath volume is the node's folder."""
+    one = box(cluster, command="cat /host/hostname")
+    one["spec"]["containers"][0]["volumeMounts"] = [{"name": "host", "mountPath": "/host"}]
+    one["spec"]["volumes"] = [{"name": "host", "hostPath": {"path": "/proc/sys/kernel", "type": "Directory"}}]
+    phase, log = ended(space, one)
+    assert phase == "Succeeded" and log
+
+
+def test_proxy(cluster, space):
+    """The API proxies to pods and Services."""
+    space.apply(web(cluster, replicas=1), service("web"))
+    space("rollout", "status", "deployment/web", "--timeout=20s")
+    name = space("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
+    base = f"/api/v1/namespaces/{space.namespace}"
+    assert "Hello from klein" in space("get", "--raw", f"{base}/pods/{name}:8080/proxy/")
+    assert "Hello from klein" in space("get", "--raw", f"{base}/services/web:80/proxy/")
+
+
+def test_limits_are_control_groups(cluster, space):
+    """Limits are what the container's control group says."""
+    started(space, box(cluster, resources={"limits": {"cpu": "500m", "memory": "64Mi"}}))
+    pid = container_pid(cluster, space, "box")
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
+        groups = dict(row.strip().split(":", 2)[1:] for row in file)
+    memory = next(path for name, path in groups.items() if "memory" in name.split(",") or name == "")
+    root = "/sys/fs/cgroup/memory" if os.path.isdir("/sys/fs/cgroup/memory") else "/sys/fs/cgroup"
+    name = "memory.limit_in_bytes" if root.endswith("memory") else "memory.max"
+    with open(f"{root}{memory}/{name}", encoding="ascii") as file:
+        assert int(file.read()) == 64 << 20
+
+
+def test_zone_of_a_pod(cluster, space):
+    """A pod carries the zone of its node as a label, so that it can know its zone."""
+    started(space, box(cluster))
+    zone = space("get", "pod", "box", "-o", "jsonpath={.metadata.labels['topology\\.kubernetes\\.io/zone']}")
+    assert zone in ("a", "b", "c")

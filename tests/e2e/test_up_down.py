@@ -102,3 +102,15 @@ def test_up_repairs(second, tmp_path_factory):
     second.up()
     assert [node["ready"] for node in second.read_status()["nodes"]] == [True, True]
     assert second.node(dead["name"])["initPid"] not in (0, dead["initPid"])
+
+
+def test_up_after_a_power_cut(second, tmp_path_factory):
+    """When every process of a cluster was killed at once, `klein up` brings it back with all its objects."""
+    second.up("--zones", "2")
+    kubectl = make_kubectl(tmp_path_factory, VERSIONS[-1], second.kubeconfig)
+    kubectl("create", "configmap", "kept", "--from-literal=a=1")
+    for one in [second.status, *second.status["nodes"]]:
+        kill(one["initPid"])
+    second.up()
+    assert kubectl.json("get", "configmap", "kept")["data"] == {"a": "1"}
+    assert len([node for node in second.read_status()["nodes"] if node["ready"]]) == 2
