@@ -46,6 +46,10 @@ static void push_answer(struct local *l)
         l->delivering = true;
         call_body(l->call, piece);
         l->delivering = false;
+        if (!l->call) { /* cancelled inside: nobody wants the rest */
+            chunk_queue_clear(&l->answer);
+            return;
+        }
         chunk_queue_drop(&l->answer, piece.n);
     }
     if (l->x && l->answer.bytes < l->x->high_bytes / 2)
