@@ -243,6 +243,16 @@ static double metric(struct bench *b, const char *name)
     return value;
 }
 
+/* "2,040/s, p50 14 ms" -> 2040 */
+static double rate_of(const char *figure)
+{
+    double rate = 0;
+    for (; *figure && *figure != '/'; figure++)
+        if (*figure != ',')
+            rate = rate * 10 + (*figure - '0');
+    return rate;
+}
+
 static int run_load(struct bench *b, const struct load *l)
 {
     struct runner r = { .b = b, .load = l, .running = l->connections };
@@ -262,9 +272,11 @@ static int run_load(struct bench *b, const struct load *l)
     double seconds = (double)(time_monotonic_us() - start) / 1e6;
     fsyncs = metric(b, "klein_store_fsyncs_total") - fsyncs;
     qsort(r.samples_us, r.count, sizeof(*r.samples_us), by_time);
-    printf("%-28s %3d connections  %8.0f/s  p50 %6.2f ms  p99 %6.2f ms  %6.0f fsyncs  %zu wrong   (Kubernetes: %s)\n",
+    printf("%-28s %3d connections  %8.0f/s  p50 %6.2f ms  p99 %6.2f ms  %6.0f fsyncs  %zu wrong   %5.1f x Kubernetes' "
+           "%s\n",
            l->name, l->connections, (double)r.count / seconds, (double)r.samples_us[r.count / 2] / 1000,
-           (double)r.samples_us[r.count * 99 / 100] / 1000, fsyncs, r.failed, l->kubernetes);
+           (double)r.samples_us[r.count * 99 / 100] / 1000, fsyncs, r.failed,
+           (double)r.count / seconds / rate_of(l->kubernetes), l->kubernetes);
     fflush(stdout);
     for (int i = 0; i < l->connections; i++)
         http_client_free(slots[i].client);
