@@ -4,10 +4,11 @@
  *
  * Who is silent is a fact of the servers' streams (client/facts.h), not of a lease: a node is noticed within a second. When every
  * node is silent it is the control plane that is cut off: no condition is changed then, and taints that evict for silence, set
- * while the nodes fell silent one after the other, are taken back. When more than half are silent,
- * nodes are still marked, so that nothing new goes there, but no pod is evicted beyond those of the nodes that fell silent
- * first: at most half of the nodes carry a NoExecute taint for silence at any time.
+ * while the nodes fell silent one after the other, are taken back. When more than a zone's share is silent, nodes are still marked,
+ * so that nothing new goes there, but only the pods of those that fell silent first are evicted: no more nodes than the
+ * largest zone has, and at most half of all, carry a NoExecute taint for silence at any time.
  */
+#include "base/map.h"
 #include "base/time.h"
 #include "controllers/controllers.h"
 #include "controllers/pod.h"
@@ -119,7 +120,25 @@ static bool has_taint(const struct object *node, const char *key, const char *ef
     return false;
 }
 
-/* May this node's pods be evicted for its silence? At most half of all nodes at a time, so a cut-off control plane does little harm. */
+/*
+ * How many nodes may be evicted for silence at a time: a zone's share, so that the loss of a zone is healed, and at most half, so that
+ * a control plane that is cut off does little harm. One at least: a single node that dies is ordinary.
+ */
+static size_t evictions_max(struct objects nodes)
+{
+    AUTO_MAP struct map zones = { 0 };
+    size_t largest = 0;
+
+    for (size_t i = 0; i < nodes.count; i++) {
+        struct view labels = view_path(object_root(nodes.items[i]), F_POD_METADATA, F_OBJECT_META_LABELS);
+        struct str zone = view_str(view_get_str(labels, STR("topology.kubernetes.io/zone")));
+        size_t n = (size_t)map_get(&zones, zone) + 1;
+        map_put(&zones, zone, (void *)n);
+        largest = MAX(largest, n);
+    }
+    return MAX(MIN(largest, nodes.count / 2), (size_t)1);
+}
+
 static bool may_evict(const struct reconcile *r)
 {
     struct objects nodes = reconcile_all(r, &kind_node);
@@ -129,7 +148,7 @@ static bool may_evict(const struct reconcile *r)
         return true;
     for (size_t i = 0; i < nodes.count; i++)
         evicted += has_taint(nodes.items[i], TAINT_UNREACHABLE, "NoExecute");
-    return nodes.count == 1 || (evicted + 1) * 2 <= nodes.count;
+    return evicted < evictions_max(nodes);
 }
 
 static void plan_taints(struct reconcile *r, bool silent, bool cut_off)

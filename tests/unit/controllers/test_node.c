@@ -150,6 +150,29 @@ TEST("at most half of the nodes are evicted for silence; the others are only kep
     seen_done(&s);
 }
 
+TEST("no more nodes than a zone has are evicted for silence: two silent zones of three are the control plane's own "
+     "trouble")
+{
+    seen_init(&s);
+    env_sim_advance(&s.env, 60000);
+    facts_set_settled(&s.facts, true, 0);
+    for (int i = 0; i < 9; i++) {
+        char name[] = { 'n', (char)('1' + i), 0 };
+        seen_add(&s, &kind_node,
+                 "{'metadata':{'name':'%s','labels':{'topology.kubernetes.io/zone':'%c'}},'spec':{}," READY("True") "}",
+                 name, 'a' + i % 3);
+        hear(name, i % 3 != 0);
+    }
+    int evicted = 0;
+    for (int i = 0; i < 9; i++) {
+        char name[] = { 'n', (char)('1' + i), 0 };
+        seen_settle(&s, &controller_node, "", name);
+        evicted += str_contains(taints(name), STR("NoExecute"));
+    }
+    ASSERT_INT(evicted, 3);
+    seen_done(&s);
+}
+
 TEST("conditions and cordoning become taints that keep new pods away")
 {
     start(2);
