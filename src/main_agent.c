@@ -85,7 +85,7 @@ static const struct option_row options[] = {
       "this machine's address as other nodes reach it; default: the one it uses towards the server" },
     { "cluster-name", "NAME", "klein", "control groups are /klein/NAME/NODE" },
     { "cluster-domain", "DOMAIN", "cluster.local", "suffix of service names" },
-    { "service-cidr", "CIDR", "10.96.0.0/12", "where ClusterIPs come from" },
+    { "service-cidr", "CIDR", "10.96.0.0/16", "where ClusterIPs come from" },
     { "cluster-cidr", "CIDR", "10.244.0.0/16", "pod addresses of the whole cluster" },
     { "dns-address", "IP", "10.96.0.10", "address pods ask for names" },
     { "upstream-dns", "ADDRESS", NULL, "where other names are asked; default: the machine's resolv.conf" },

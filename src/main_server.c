@@ -12,7 +12,7 @@ static const struct option_row options[] = {
     { "listen", "ADDRESS", "0.0.0.0:6443", "address of the API" },
     { "advertise", "IP", NULL, "address under which nodes and pods reach the API; default: the listening address" },
     { "san", "NAME", NULL, "a further name or address in the serving certificate", true },
-    { "service-cidr", "CIDR", "10.96.0.0/12", "where ClusterIPs come from" },
+    { "service-cidr", "CIDR", "10.96.0.0/16", "where ClusterIPs come from" },
     { "pod-cidr", "CIDR", "10.244.0.0/16", "where the nodes' pod networks come from" },
     { "node-port-range", "A-B", "30000-32767", "where node ports come from" },
     { "service-account-issuer", "URL", "https://kubernetes.default.svc.cluster.local",
@@ -33,7 +33,8 @@ static int run(const struct args *a, struct error *err)
     int64_t not_ready, unreachable, requests, mutating;
     for (int i = 0; i < arg_count(a, "san") && i < ARG_VALUES_MAX; i++)
         sans[i] = arg_nth(a, "san", i);
-    if (arg_number(a, "default-not-ready-toleration-seconds", 0, 1 << 20, &not_ready, err) < 0 ||
+    if (args_no_words(a, err) < 0 ||
+        arg_number(a, "default-not-ready-toleration-seconds", 0, 1 << 20, &not_ready, err) < 0 ||
         arg_number(a, "default-unreachable-toleration-seconds", 0, 1 << 20, &unreachable, err) < 0 ||
         arg_number(a, "max-requests-inflight", 1, 100000, &requests, err) < 0 ||
         arg_number(a, "max-mutating-requests-inflight", 1, 100000, &mutating, err) < 0)

@@ -22,7 +22,7 @@ static const struct {
 
 static void fill_defaults(struct server_config *c)
 {
-    c->service_cidr = c->service_cidr ? c->service_cidr : "10.96.0.0/12";
+    c->service_cidr = c->service_cidr ? c->service_cidr : "10.96.0.0/16";
     c->pod_cidr = c->pod_cidr ? c->pod_cidr : "10.244.0.0/16";
     c->node_port_range = c->node_port_range ? c->node_port_range : "30000-32767";
     c->service_account_issuer =

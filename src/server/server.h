@@ -24,7 +24,7 @@ struct server_config {
     const char *listen;       /* "0.0.0.0:6443"; NULL: no listener, server_handler() is called directly */
     const char *const *sans;  /* further names and addresses in the serving certificate; NULL-terminated, may be NULL */
     const char *advertise;    /* address Pods and Endpoints/kubernetes see; NULL: the first listening address */
-    const char *service_cidr; /* ClusterIPs come from here; NULL: "10.96.0.0/12" */
+    const char *service_cidr; /* ClusterIPs come from here; NULL: "10.96.0.0/16" */
     const char *pod_cidr;     /* Node.spec.podCIDR come from here (a /24 each); NULL: "10.244.0.0/16" */
     const char *node_port_range;        /* NULL: "30000-32767" */
     const char *service_account_issuer; /* NULL: "https://kubernetes.default.svc.cluster.local" */
