@@ -76,6 +76,11 @@ const char *arg_nth(const struct args *a, const char *name, int i)
     return a->values[find(a->options, str_of(name))][i];
 }
 
+int args_no_words(const struct args *a, struct error *err)
+{
+    return a->words_count ? fail(err, ERR_BAD_REQUEST, "unexpected argument '%s'", a->words[0]) : 0;
+}
+
 int arg_number(const struct args *a, const char *name, int64_t min, int64_t max, int64_t *ret, struct error *err)
 {
     const char *text = arg(a, name);

@@ -32,6 +32,8 @@ const char *arg(const struct args *a, const char *name); /* the last value, the 
 bool arg_given(const struct args *a, const char *name);
 int arg_count(const struct args *a, const char *name);
 const char *arg_nth(const struct args *a, const char *name, int i);
+/* For commands that take options only: fails when there are other words. */
+int args_no_words(const struct args *a, struct error *err);
 int arg_number(const struct args *a, const char *name, int64_t min, int64_t max, int64_t *ret, struct error *err);
 
 /* Exit codes of every command. */

@@ -19,7 +19,7 @@ static int run(const struct args *a, struct error *err)
     int64_t ttl_s;
     int result;
 
-    if (arg_number(a, "ttl", 60, 30 * 86400, &ttl_s, err) < 0)
+    if (args_no_words(a, err) < 0 || arg_number(a, "ttl", 60, 30 * 86400, &ttl_s, err) < 0)
         return EXIT_USAGE;
     if (remote_open(&remote, arg(a, "server"), pki, err) < 0)
         return -1;

@@ -63,6 +63,8 @@ TEST("what is wrong is said in one sentence")
 
     ASSERT_FAILS(parse("--nmae x", &err), &err, ERR_BAD_REQUEST, "unknown option '--nmae'");
     ASSERT_FAILS(parse("--name", &err), &err, ERR_BAD_REQUEST, "option '--name' needs a value");
+    ASSERT_OK(parse("--verbose stray", &err), &err);
+    ASSERT_FAILS(args_no_words(&a, &err), &err, ERR_BAD_REQUEST, "unexpected argument 'stray'");
     ASSERT_FAILS(parse("--verbose=1", &err), &err, ERR_BAD_REQUEST, "option '--verbose' takes no value");
 }
 
