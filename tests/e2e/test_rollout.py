@@ -89,7 +89,8 @@ def test_restart_under_load(space, busy_site):
     """`kubectl rollout restart` under load, twice, loses no request."""
     def work():
         for _ in range(2):
-            space("rollout", "restart", "deployment/web")
+            # kubectl refuses a second restart within the second of the first, which klein may have finished.
+            wait_for("the restart is taken", lambda: space("rollout", "restart", "deployment/web"))
             space("rollout", "status", "deployment/web", "--timeout=60s", timeout_s=70)
             wait_for("the old pods are gone", lambda: settled(space), 40)
     under_load(busy_site(), work)
