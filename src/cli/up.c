@@ -217,7 +217,7 @@ static int write_kubeconfig(struct cluster_record *c, const char *also, struct e
     return cluster_save(c, err);
 }
 
-static void print_next(const struct cluster_record *c, const char *kubeconfig)
+static void print_next(const struct cluster_record *c, const char *program, const char *kubeconfig)
 {
     AUTO_FREE char *own = cluster_data_path(c, "kubeconfig");
     char address[16];
@@ -226,7 +226,7 @@ static void print_next(const struct cluster_record *c, const char *kubeconfig)
     printf("\nCluster '%s' is up: %d nodes in %d zones.\n\n", c->name, c->nodes_count, c->zones);
     printf("    export KUBECONFIG=%s\n", kubeconfig ? kubeconfig : own);
     printf("    kubectl get nodes -L topology.kubernetes.io/zone\n");
-    printf("    klein status --name %s\n\n", c->name);
+    printf("    %s status --name %s\n\n", program, c->name);
     printf("API       https://%s:%d\nGateway   http://%s/\nRegistry  http://%s:%d\n", address, CLUSTER_API_PORT,
            address, address, CLUSTER_REGISTRY_PORT);
 }
@@ -302,7 +302,7 @@ static int run(const struct args *a, struct error *err)
     progress(found ? "cluster '%s' exists, starting what is missing" : "making cluster '%s'", name);
     if (bring_up(&c, &settings, kubeconfig, err) < 0)
         return -1;
-    print_next(&c, kubeconfig);
+    print_next(&c, settings.program, kubeconfig);
     return 0;
 }
 
