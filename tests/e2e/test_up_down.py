@@ -109,8 +109,10 @@ def test_up_after_a_power_cut(second, tmp_path_factory):
     second.up("--zones", "2")
     kubectl = make_kubectl(tmp_path_factory, VERSIONS[-1], second.kubeconfig)
     kubectl("create", "configmap", "kept", "--from-literal=a=1")
-    for one in [second.status, *second.status["nodes"]]:
-        kill(one["initPid"])
+    inits = [one["initPid"] for one in (second.status, *second.status["nodes"])]
+    for pid in inits:
+        kill(pid)
+    wait_for("all of it is gone", lambda: not any(os.path.exists(f"/proc/{pid}") for pid in inits))
     second.up()
     assert kubectl.json("get", "configmap", "kept")["data"] == {"a": "1"}
     assert len([node for node in second.read_status()["nodes"] if node["ready"]]) == 2
