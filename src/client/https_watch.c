@@ -229,7 +229,7 @@ static bool take_event(struct api_watch *w, struct str line)
 {
     AUTO_BUF struct buf key = BUF_MAX(KIB);
     AUTO_ERROR struct error err = { 0 };
-    struct object *event = object_parse_limit(line, OBJECT_SIZE_MAX + KIB, &err);
+    AUTO_OBJECT struct object *event = object_parse_limit(line, OBJECT_SIZE_MAX + KIB, &err);
     struct view root = object_root(event), changed = view_get(root, F_WATCH_EVENT_OBJECT);
     struct str type = view_str_at(root, F_WATCH_EVENT_TYPE);
     bool open = true;
@@ -238,11 +238,9 @@ static bool take_event(struct api_watch *w, struct str line)
         /* 410: history is gone, list again. Any other error ends the stream; the same revision is tried again. */
         if (view_int_at(changed, 0, F_STATUS_CODE) == 410)
             w->revision = 0;
-        object_unref(event);
         return true;
     }
-    struct object *o = event ? object_of_view(changed, &err) : NULL;
-    object_unref(event);
+    AUTO_OBJECT struct object *o = event ? object_of_view(changed, &err) : NULL;
     if (!o) {
         log_warn("a watch event could not be read: listing again", KV("kind", "%s", w->kind->kind), KV_ERR(&err));
         list_again(w);
@@ -258,7 +256,6 @@ static bool take_event(struct api_watch *w, struct str line)
         open = forget(w, buf_str(&key), revision);
     else
         open = learn(w, buf_str(&key), o);
-    object_unref(o);
     return open;
 }
 
