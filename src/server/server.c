@@ -22,6 +22,7 @@ static const struct {
 
 static void fill_defaults(struct server_config *c)
 {
+    c->name = c->name ? c->name : "server";
     c->service_cidr = c->service_cidr ? c->service_cidr : "10.96.0.0/16";
     c->pod_cidr = c->pod_cidr ? c->pod_cidr : "10.244.0.0/16";
     c->node_port_range = c->node_port_range ? c->node_port_range : "30000-32767";
@@ -116,6 +117,10 @@ static void on_loaded(void *arg, const struct error *failed)
 static int open_store(struct server *s, struct error *err)
 {
     s->state = state_new(s->loop, s->env);
+    if (s->config.open_store) {
+        s->store = s->config.open_store(s->config.open_store_arg, s->loop, s->env, state_on_change, s->state, err);
+        return s->store ? 0 : -1;
+    }
     if (!s->config.data_folder) {
         s->store = store_open_memory(s->loop, s->env, state_on_change, s->state);
         return 0;

@@ -20,6 +20,11 @@ struct server;
 
 struct server_config {
     struct loop *loop;
+    const char *name; /* of this server among several, in keys of the store; NULL: "server" */
+    /* Opens the store; NULL: SQLite in data_folder, or memory without one. */
+    struct store *(*open_store)(void *arg, struct loop *loop, struct env *env, store_change_fn *on_change,
+                                void *on_change_arg, struct error *err);
+    void *open_store_arg;
     const char *data_folder;  /* holds the SQLite store and the PKI; NULL: everything in memory, no TLS (tests) */
     const char *listen;       /* "0.0.0.0:6443"; NULL: no listener, server_handler() is called directly */
     const char *const *sans;  /* further names and addresses in the serving certificate; NULL-terminated, may be NULL */

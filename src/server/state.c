@@ -2,6 +2,7 @@
 #include "server/state_internal.h"
 
 #include "server/alias.h"
+#include "server/raw_keys.h"
 
 #define LOG_PART "state"
 #include "base/log.h"
@@ -47,6 +48,7 @@ struct state *state_new(struct loop *loop, struct env *env)
     s->loop = loop;
     s->env = env;
     list_init(&s->listeners);
+    list_init(&s->raw_listeners);
     s->kinds = xcalloc(kinds_count, sizeof(*s->kinds));
     for (size_t i = 0; i < kinds_count; i++) {
         struct kind_state *ks = &s->kinds[i];
@@ -72,6 +74,13 @@ static void free_listeners(struct list *head)
     }
 }
 
+static void early_done(struct early *e)
+{
+    change_unref(e->change);
+    free((char *)e->raw.key.p);
+    free((char *)e->raw.value.p);
+}
+
 void state_free(struct state *s)
 {
     if (!s)
@@ -92,8 +101,9 @@ void state_free(struct state *s)
         free_listeners(&ks->listeners);
     }
     for (size_t i = 0; i < s->early_count; i++)
-        change_unref(s->early[i]);
+        early_done(&s->early[i]);
     free(s->early);
+    raw_done(s);
     free_listeners(&s->listeners);
     void *line;
     for (size_t at = 0; map_next(&s->lines, &at, NULL, &line);) {
@@ -218,6 +228,14 @@ void state_apply(struct state *s, struct change *c)
     tell(&s->listeners, c);
 }
 
+/* A change of a key that is no object: of klein's own (raw_keys.h), or of a kind this version does not know. */
+static void other_change(struct state *s, const struct store_change *c)
+{
+    s->revision = MAX(s->revision, c->revision);
+    if (str_starts(c->key, RAW_ROOT))
+        raw_change(s, c);
+}
+
 void state_on_change(void *arg, const struct store_change *c)
 {
     struct state *s = arg;
@@ -230,13 +248,19 @@ void state_on_change(void *arg, const struct store_change *c)
         log_error("unreadable change in the store", KV_STR("key", c->key), KV_ERR(&err));
         abort();
     }
-    if (!change) {
-        s->revision = MAX(s->revision, c->revision);
-        return;
-    }
     if (!s->loaded) {
         GROW(s->early, s->early_count, s->early_capacity);
-        s->early[s->early_count++] = change;
+        s->early[s->early_count++] = (struct early){
+            .change = change,
+            .raw = { .revision = c->revision,
+                     .type = c->type,
+                     .key = { str_dup(c->key), c->key.n },
+                     .value = change ? STR_NONE : (struct str){ str_dup(c->value), c->value.n } },
+        };
+        return;
+    }
+    if (!change) {
+        other_change(s, c);
         return;
     }
     state_apply(s, change);
@@ -249,6 +273,8 @@ static void load_entry(void *arg, struct str key, struct str value, uint64_t rev
 {
     struct state *s = arg;
     struct kind_state *ks = state_of_key(s, key);
+    if (str_starts(key, RAW_ROOT))
+        raw_put(s, key, value, revision);
     if (!ks || s->load_error.code != ERR_NONE)
         return;
     AUTO_OBJECT struct object *o = state_parse(key, value, revision, &s->load_error);
@@ -268,9 +294,12 @@ static void load_done(void *arg, uint64_t revision, const struct error *err)
         s->kinds[i].ring.since = s->kinds[i].revision = revision;
     s->loaded = true;
     for (size_t i = 0; i < s->early_count; i++) {
-        if (s->early[i]->revision > revision)
-            state_apply(s, s->early[i]);
-        change_unref(s->early[i]);
+        struct early *e = &s->early[i];
+        if (e->raw.revision > revision && e->change)
+            state_apply(s, e->change);
+        else if (e->raw.revision > revision)
+            other_change(s, &e->raw);
+        early_done(e);
     }
     s->early_count = 0;
     s->ready(s->ready_arg, NULL);
@@ -281,7 +310,7 @@ void state_load(struct state *s, struct store *store, state_done_fn *ready, void
     s->store = store;
     s->ready = ready;
     s->ready_arg = arg;
-    store_list(store, KEY_ROOT, load_entry, load_done, s);
+    store_list(store, STR("/"), load_entry, load_done, s);
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------------ */

@@ -5,7 +5,8 @@
 #include "base/map.h"
 #include "server/state_store.h"
 
-#define KEY_ROOT STR("/registry/")
+#define KEY_ROOT  STR("/registry/")
+#define EPOCH_KEY STR("/klein/epoch")
 
 struct index {
     const char *label;
@@ -37,6 +38,11 @@ struct key_line {
     struct object *newest; /* what the last of those will leave; NULL: nobody may build on it */
 };
 
+struct early { /* one of the two */
+    struct change *change;
+    struct store_change raw; /* with copies of its own */
+};
+
 struct state {
     struct loop *loop;
     struct env *env;
@@ -50,7 +56,9 @@ struct state {
     struct error load_error;
     state_done_fn *ready;
     void *ready_arg;
-    struct change **early; /* changes that came while loading */
+    struct map raw; /* keys under /klein/ (raw_keys.c) */
+    struct list raw_listeners;
+    struct early *early; /* changes that came while loading */
     size_t early_count, early_capacity;
 };
 
@@ -62,5 +70,10 @@ void state_apply(struct state *s, struct change *c);                  /* a chang
 struct object *state_parse(struct str key, struct str value, uint64_t revision, struct error *err);
 /* state_write.c: the change this process asked for, without parsing anything; NULL when it must be parsed after all. */
 struct change *state_own_change(struct state *s, const struct store_change *c);
+
+/* raw_keys.c */
+void raw_put(struct state *s, struct str key, struct str value, uint64_t revision);
+void raw_change(struct state *s, const struct store_change *c);
+void raw_done(struct state *s);
 
 #endif

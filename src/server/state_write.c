@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#define EPOCH_KEY STR("/klein/epoch")
 #define LINES_MAX 100000 /* keys locked at once; requests in flight are far fewer */
 
 /* A write of this process on its way through the store. */

@@ -93,7 +93,7 @@ static int compare_check(const struct memory *m, const struct store_write *w, co
     if (w->guard_key.n) {
         const struct entry *guard = map_get(&m->entries, w->guard_key);
         if ((guard ? guard->revision : 0) != w->guard_revision)
-            return fail(err, ERR_CONFLICT, "the writer's term is over: '%.*s' has changed", STR_ARG(w->guard_key));
+            return fail(err, ERR_TERM_OVER, "the writer's term is over: '%.*s' has changed", STR_ARG(w->guard_key));
     }
     if (w->expect == STORE_EXPECT_ABSENT && have)
         return fail(err, ERR_ALREADY_EXISTS, "key '%.*s' exists already", STR_ARG(w->key));

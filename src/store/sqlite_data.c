@@ -141,7 +141,7 @@ static int compare_check(struct database *d, const struct store_write *w, uint64
         if (find(d, w->guard_key, &guard, NULL, NULL, err) < 0)
             return -1;
         if (guard != w->guard_revision)
-            return fail(err, ERR_CONFLICT, "the writer's term is over: '%.*s' has changed", STR_ARG(w->guard_key));
+            return fail(err, ERR_TERM_OVER, "the writer's term is over: '%.*s' has changed", STR_ARG(w->guard_key));
     }
     if (w->expect == STORE_EXPECT_ABSENT && have)
         return fail(err, ERR_ALREADY_EXISTS, "key '%.*s' exists already", STR_ARG(w->key));

@@ -58,7 +58,7 @@ struct store_write {
 };
 
 /* Success: revision > 0 and err NULL. A failed compare: ERR_CONFLICT (ERR_ALREADY_EXISTS for STORE_EXPECT_ABSENT, ERR_NOT_FOUND when the
- * key is absent), and `revision` is what the key has now (0 = absent). ERR_UNAVAILABLE: refused before anything was
+ * key is absent), and `revision` is what the key has now (0 = absent). A failed guard: ERR_TERM_OVER, before any other compare. ERR_UNAVAILABLE: refused before anything was
  * written (disk almost full, store closed). An engine never reports failure for a write that may still happen. */
 typedef void store_done_fn(void *arg, uint64_t revision, const struct error *err);
 /* One current entry, in the order of keys; done is called once after the last with the revision the list is consistent at. */

@@ -306,7 +306,7 @@ TEST("a guard that has changed refuses the write of an old leader")
     struct answer b = { .f = &fix };
     store_write(fix.store, &w, on_done, &b);
     wait_for(&b);
-    ASSERT_INT(b.code, ERR_CONFLICT);
+    ASSERT_INT(b.code, ERR_TERM_OVER);
     fixture_done(&fix);
 }
 
