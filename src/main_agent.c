@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/time.h"
 #include "cli/args.h"
+#include "gateway/api_proxy.h"
 #include "gateway/gateway.h"
 #include "loop/address.h"
 #include "main_commands.h"
@@ -23,10 +24,11 @@
 struct gateway_role {
     struct agent *agent;
     struct gateway *gateway;
+    struct api_proxy *api_proxy; /* NULL: not wanted */
 };
 
 struct gateway_settings {
-    const char *listen_ip, *publish_ip;
+    const char *listen_ip, *publish_ip, *api_listen;
 };
 
 static void gateway_applied(void *arg, uint64_t revision)
@@ -35,6 +37,32 @@ static void gateway_applied(void *arg, uint64_t revision)
 
     (void)revision;
     agent_applied_changed(role->agent);
+}
+
+/* The virtual address of the API needs nothing but the servers' addresses: it is there before any cache is filled. */
+static int start_api_proxy(struct gateway_role *role, const struct agent_services *s, const char *listen,
+                           struct error *err)
+{
+    AUTO_FREE char *folder = xasprintf("%s/api", s->config->data);
+    AUTO_FREE char *ca = xasprintf("%s/ca.crt", s->config->data);
+
+    if (!listen)
+        return 0;
+    role->api_proxy =
+        api_proxy_start(s->loop, &(struct api_proxy_config){ .folder = folder, .listen = listen, .ca_file = ca }, err);
+    if (!role->api_proxy)
+        return -1;
+    api_proxy_set_servers(role->api_proxy, s->config->servers, s->config->servers_count);
+    return 0;
+}
+
+static void gateway_role_stop(void *arg)
+{
+    struct gateway_role *role = arg;
+
+    gateway_stop(role->gateway);
+    api_proxy_stop(role->api_proxy);
+    free(role);
 }
 
 static void *gateway_role_start(void *arg, const struct agent_services *s, struct error *err)
@@ -48,8 +76,8 @@ static void *gateway_role_start(void *arg, const struct agent_services *s, struc
 
     role->agent = s->agent;
     role->gateway = gateway_start(s->loop, s->env, s->api, &config, err);
-    if (!role->gateway) {
-        free(role);
+    if (!role->gateway || start_api_proxy(role, s, settings->api_listen, err) < 0) {
+        gateway_role_stop(role);
         error_context(err, "start the gateway");
         return NULL;
     }
@@ -57,12 +85,12 @@ static void *gateway_role_start(void *arg, const struct agent_services *s, struc
     return role;
 }
 
-static void gateway_role_stop(void *arg)
+static void gateway_role_servers_changed(void *arg, const char *const *urls, size_t count)
 {
     struct gateway_role *role = arg;
 
-    gateway_stop(role->gateway);
-    free(role);
+    if (role->api_proxy)
+        api_proxy_set_servers(role->api_proxy, urls, count);
 }
 
 static uint64_t gateway_role_applied(void *arg)
@@ -94,6 +122,8 @@ static const struct option_row options[] = {
     { "gateway", NULL, NULL, "run the gateway (Ingress) on this node, too" },
     { "gateway-only", NULL, NULL, "run the gateway and no pods" },
     { "gateway-address", "IP", NULL, "where the gateway listens; default: all addresses" },
+    { "api-listen", "ADDRESS", NULL,
+      "with a gateway: pass connections to this address (IP:PORT) on to a living API server" },
     { "verbose", NULL, NULL, "log more" },
     { 0 },
 };
@@ -169,6 +199,10 @@ static int run(const struct args *a, struct error *err)
         return EXIT_USAGE;
     if ((rc = read_mirrors(a, mirrors, &arena, err)) || (rc = read_token(a, &token_text, &token, err)))
         return rc;
+    if (arg(a, "api-listen") && !arg_given(a, "gateway") && !arg_given(a, "gateway-only")) {
+        fail(err, ERR_BAD_REQUEST, "--api-listen is the gateway's: give --gateway or --gateway-only, too");
+        return EXIT_USAGE;
+    }
     if (arg_given(a, "verbose"))
         log_set_level(LOG_DEBUG);
     gethostname(host, sizeof(host) - 1);
@@ -177,9 +211,13 @@ static int run(const struct args *a, struct error *err)
     for (int i = 0; i < arg_count(a, "label"); i++)
         labels[i] = arg_nth(a, "label", i);
     const char *address = arg(a, "address") ? arg(a, "address") : own_address;
-    struct gateway_settings gateway = { arg(a, "gateway-address"), address };
+    struct gateway_settings gateway = { arg(a, "gateway-address"), address, arg(a, "api-listen") };
     struct agent_role role = {
-        .start = gateway_role_start, .stop = gateway_role_stop, .applied = gateway_role_applied, .arg = &gateway
+        .start = gateway_role_start,
+        .stop = gateway_role_stop,
+        .applied = gateway_role_applied,
+        .servers_changed = gateway_role_servers_changed,
+        .arg = &gateway,
     };
     struct agent_config config = {
         .servers = servers,

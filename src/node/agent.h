@@ -63,6 +63,8 @@ struct agent_role {
     void (*stop)(void *role);
     /* Revision of EndpointSlices in force in this role; the node reports the minimum. NULL: it does not matter. */
     uint64_t (*applied)(void *role);
+    /* The agent has another list of servers now; borrowed for the call. NULL: it does not matter. */
+    void (*servers_changed)(void *role, const char *const *urls, size_t count);
     void *arg;
 };
 /* The role's applied revision has grown. */
