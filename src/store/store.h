@@ -83,11 +83,26 @@ struct store_ops {
     void (*close)(struct store *s, void (*closed)(void *arg), void *arg);
 };
 
+/*
+ * Every change up to `revision` has been delivered, though none may have that revision itself: engines that share a
+ * store between servers tell it at each barrier, so that the revision of a list made on one server is soon reached on all.
+ */
+typedef void store_progress_fn(void *arg, uint64_t revision);
+/*
+ * The order of changes is broken: some were compacted away before they arrived, or another process has taken this server's
+ * name. Nothing is delivered and no write is answered any more. Whoever can, opens a new store, lists it, and
+ * tells its watchers that they are too late; when on_lost is NULL the engine logs why and ends the process.
+ */
+typedef void store_lost_fn(void *arg, const struct error *err);
+
 struct store {
     const struct store_ops *ops;
     struct loop *loop;
     store_change_fn *on_change;
     void *on_change_arg;
+    store_progress_fn *on_progress; /* these two may be set after the open, before the loop goes on; NULL at first */
+    store_lost_fn *on_lost;
+    void *on_progress_arg, *on_lost_arg;
 };
 
 /* Open an engine. on_change receives the changes made after the open; what is there already comes from store_list(). */
