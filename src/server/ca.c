@@ -4,59 +4,31 @@
 #include "base/codec.h"
 #include "base/file.h"
 #include "base/time.h"
+#include "server/pki_files.h"
 
 #include <stdlib.h>
-
-#define PEM_MAX_BYTES (64 * KIB)
-
-struct leaf {
-    struct pki_key *key;
-    struct pki_cert *cert;
-    struct secret key_pem;
-    char *cert_pem;
-};
 
 struct ca {
     struct env *env;
     char *folder;
     char *sans[CA_SANS_MAX];
     size_t sans_count;
-    struct leaf root, server, admin;
+    struct pki_pair root, server, admin;
     struct pki_key *token_key;
 };
 
-struct leaf_spec {
-    const char *name; /* of the files */
-    struct str common_name;
-    struct str organization; /* empty: none */
-    unsigned uses;
-    bool with_sans;
-};
-
-static const struct leaf_spec server_spec = {
-    .name = "server", .common_name = STR_INIT("kube-apiserver"), .uses = PKI_SERVER, .with_sans = true
-};
-static const struct leaf_spec admin_spec = { .name = "admin",
-                                             .common_name = STR_INIT("kubernetes-admin"),
-                                             .organization = STR_INIT("system:masters"),
-                                             .uses = PKI_CLIENT };
-
-static void leaf_done(struct leaf *l)
-{
-    pki_key_free(l->key);
-    pki_cert_free(l->cert);
-    secret_done(&l->key_pem);
-    free(l->cert_pem);
-    *l = (struct leaf){ 0 };
-}
+static const struct pki_leaf_spec admin_spec = { .name = "admin",
+                                                 .common_name = STR_INIT("kubernetes-admin"),
+                                                 .organization = STR_INIT("system:masters"),
+                                                 .uses = PKI_CLIENT };
 
 void ca_free(struct ca *ca)
 {
     if (!ca)
         return;
-    leaf_done(&ca->root);
-    leaf_done(&ca->server);
-    leaf_done(&ca->admin);
+    pki_pair_done(&ca->root);
+    pki_pair_done(&ca->server);
+    pki_pair_done(&ca->admin);
     pki_key_free(ca->token_key);
     for (size_t i = 0; i < ca->sans_count; i++)
         free(ca->sans[i]);
@@ -64,180 +36,7 @@ void ca_free(struct ca *ca)
     free(ca);
 }
 
-/* --- files ------------------------------------------------------------------------------------------------------- */
-
-/* 1 read, 0 absent, -1 failed. */
-static int pem_read(const char *path, struct buf *ret, struct error *err)
-{
-    AUTO_ERROR struct error problem = { 0 };
-    if (file_read(path, ret, &problem) == 0)
-        return 1;
-    if (problem.code == ERR_NOT_FOUND)
-        return 0;
-    error_move(err, &problem);
-    return error_context(err, "read '%s'", path);
-}
-
-/* The key in FOLDER/name.key; made and written when absent and `may_create`. */
-static struct pki_key *key_load(const struct ca *ca, const char *name, bool may_create, struct error *err)
-{
-    if (!ca->folder)
-        return pki_key_new(PKI_ECDSA_P256);
-    AUTO_FREE char *path = xasprintf("%s/%s.key", ca->folder, name);
-    AUTO_BUF struct buf text = BUF_MAX(PEM_MAX_BYTES);
-    AUTO_SECRET struct secret pem = { 0 };
-    int found = pem_read(path, &text, err);
-    if (found < 0)
-        return NULL;
-    if (!found && !may_create)
-        return fail_null(err, ERR_INTERNAL, "private key '%s' is missing, its certificate is not", path);
-    if (!found) {
-        struct pki_key *key = pki_key_new(PKI_ECDSA_P256);
-        pki_key_pem(key, &pem);
-        if (file_write(path, secret_reveal(&pem), 0600, err) == 0)
-            return key;
-        pki_key_free(key);
-        return NULL;
-    }
-    secret_set(&pem, buf_str(&text));
-    explicit_bzero(text.p, text.n);
-    struct pki_key *key = pki_key_read(&pem, err);
-    if (!key)
-        error_context(err, "private key '%s'", path);
-    return key;
-}
-
-static struct pki_cert *cert_load(const struct ca *ca, const char *name, struct error *err, bool *ret_failed)
-{
-    *ret_failed = false;
-    if (!ca->folder)
-        return NULL;
-    AUTO_FREE char *path = xasprintf("%s/%s.crt", ca->folder, name);
-    AUTO_BUF struct buf text = BUF_MAX(PEM_MAX_BYTES);
-    int found = pem_read(path, &text, err);
-    *ret_failed = found < 0;
-    if (found <= 0)
-        return NULL;
-    struct pki_cert *cert = pki_cert_read(buf_str(&text), err);
-    if (!cert) {
-        *ret_failed = true;
-        error_context(err, "certificate '%s'", path);
-    }
-    return cert;
-}
-
-static int cert_store(const struct ca *ca, const char *name, const struct pki_cert *cert, struct error *err)
-{
-    if (!ca->folder)
-        return 0;
-    AUTO_FREE char *path = xasprintf("%s/%s.crt", ca->folder, name);
-    AUTO_BUF struct buf pem = BUF_MAX(PEM_MAX_BYTES);
-    pki_cert_pem(cert, &pem);
-    return file_write(path, buf_str(&pem), 0644, err);
-}
-
-static void leaf_set(struct leaf *l, struct pki_key *key, struct pki_cert *cert)
-{
-    AUTO_BUF struct buf pem = BUF_MAX(PEM_MAX_BYTES);
-    leaf_done(l);
-    l->key = key;
-    l->cert = cert;
-    pki_key_pem(key, &l->key_pem);
-    pki_cert_pem(cert, &pem);
-    l->cert_pem = buf_take(&pem, NULL);
-}
-
-/* --- certificates ------------------------------------------------------------------------------------------------ */
-
-static int root_open(struct ca *ca, struct error *err)
-{
-    bool failed;
-    struct pki_cert *cert = cert_load(ca, "ca", err, &failed);
-    if (failed)
-        return -1;
-    struct pki_key *key = key_load(ca, "ca", !cert, err);
-    if (!key) {
-        pki_cert_free(cert);
-        return -1;
-    }
-    if (!cert) {
-        cert = pki_ca_new(key, STR("klein"), env_wall_ms(ca->env), CA_LIFETIME_MS);
-        if (cert_store(ca, "ca", cert, err) < 0) {
-            pki_cert_free(cert);
-            pki_key_free(key);
-            return -1;
-        }
-    }
-    leaf_set(&ca->root, key, cert);
-    return 0;
-}
-
-static bool leaf_is_good(const struct ca *ca, const struct leaf_spec *spec, const struct pki_key *key,
-                         const struct pki_cert *cert)
-{
-    if (!cert || pki_cert_not_after_ms(cert) - env_wall_ms(ca->env) <= CA_RENEW_BEFORE_MS)
-        return false;
-    for (size_t i = 0; spec->with_sans && i < ca->sans_count; i++)
-        if (!pki_cert_has_san(cert, str_of(ca->sans[i])))
-            return false;
-    /* A certificate left over from a crash between two files belongs to another key. */
-    AUTO_BUF struct buf of_cert = BUF_MAX(PEM_MAX_BYTES);
-    AUTO_BUF struct buf of_key = BUF_MAX(PEM_MAX_BYTES);
-    AUTO_BUF struct buf cert_pem = BUF_MAX(PEM_MAX_BYTES);
-    pki_cert_pem(cert, &cert_pem);
-    struct pki_key *public_key = pki_key_read_public(buf_str(&cert_pem), NULL);
-    if (!public_key)
-        return false;
-    pki_key_public_pem(public_key, &of_cert);
-    pki_key_public_pem(key, &of_key);
-    pki_key_free(public_key);
-    return str_eq(buf_str(&of_cert), buf_str(&of_key));
-}
-
-static struct pki_cert *leaf_sign(const struct ca *ca, const struct leaf_spec *spec, const struct pki_key *key,
-                                  struct error *err)
-{
-    struct str sans[CA_SANS_MAX];
-    for (size_t i = 0; i < ca->sans_count; i++)
-        sans[i] = str_of(ca->sans[i]);
-    struct pki_request request = {
-        .common_name = spec->common_name,
-        .organizations = &spec->organization,
-        .organizations_count = str_empty(spec->organization) ? 0 : 1,
-        .sans = sans,
-        .sans_count = spec->with_sans ? ca->sans_count : 0,
-        .uses = spec->uses,
-        .now_ms = env_wall_ms(ca->env),
-        .lifetime_ms = CA_LEAF_LIFETIME_MS,
-    };
-    return pki_sign(ca->root.cert, ca->root.key, key, &request, err);
-}
-
-/* Bring a leaf up to date; *ret_changed tells whether a new certificate was made. */
-static int leaf_open(struct ca *ca, const struct leaf_spec *spec, struct leaf *leaf, bool *ret_changed,
-                     struct error *err)
-{
-    bool failed;
-    struct pki_key *key = key_load(ca, spec->name, true, err);
-    if (!key)
-        return -1;
-    struct pki_cert *cert = cert_load(ca, spec->name, err, &failed);
-    if (failed)
-        goto failed;
-    if (!leaf_is_good(ca, spec, key, cert)) {
-        pki_cert_free(cert);
-        cert = leaf_sign(ca, spec, key, err);
-        if (!cert || cert_store(ca, spec->name, cert, err) < 0)
-            goto failed;
-        *ret_changed = true;
-    }
-    leaf_set(leaf, key, cert);
-    return 0;
-failed:
-    pki_cert_free(cert);
-    pki_key_free(key);
-    return -1;
-}
+/* --- opening ----------------------------------------------------------------------------------------------------- */
 
 static void san_add(struct ca *ca, struct str san)
 {
@@ -273,8 +72,8 @@ struct ca *ca_open(const struct ca_options *o, struct error *err)
     ca->env = o->env;
     ca->folder = o->folder ? xstrdup(o->folder) : NULL;
     sans_init(ca, o);
-    if (root_open(ca, err) < 0 || !(ca->token_key = key_load(ca, "service-account", true, err)) ||
-        ca_renew(ca, &changed, err) < 0) {
+    if (pki_files_root(ca->folder, "ca", STR("klein"), ca->env, &ca->root, err) < 0 ||
+        !(ca->token_key = pki_files_key(ca->folder, "service-account", true, err)) || ca_renew(ca, &changed, err) < 0) {
         ca_free(ca);
         return NULL;
     }
@@ -283,12 +82,20 @@ struct ca *ca_open(const struct ca_options *o, struct error *err)
 
 int ca_renew(struct ca *ca, bool *ret_changed, struct error *err)
 {
+    struct str sans[CA_SANS_MAX];
+    struct pki_leaf_spec server_spec = { .name = "server",
+                                         .common_name = STR("kube-apiserver"),
+                                         .uses = PKI_SERVER,
+                                         .sans = sans,
+                                         .sans_count = ca->sans_count };
     *ret_changed = false;
     if (!ca->folder && ca->server.cert)
         return 0;
-    if (leaf_open(ca, &server_spec, &ca->server, ret_changed, err) < 0)
+    for (size_t i = 0; i < ca->sans_count; i++)
+        sans[i] = str_of(ca->sans[i]);
+    if (pki_files_leaf(ca->folder, &server_spec, &ca->root, ca->env, &ca->server, ret_changed, err) < 0)
         return error_context(err, "serving certificate");
-    if (leaf_open(ca, &admin_spec, &ca->admin, ret_changed, err) < 0)
+    if (pki_files_leaf(ca->folder, &admin_spec, &ca->root, ca->env, &ca->admin, ret_changed, err) < 0)
         return error_context(err, "administrator's certificate");
     return 0;
 }
@@ -393,8 +200,8 @@ static void kubeconfig_write(const struct ca *ca, struct str cluster, struct str
 int ca_client_kubeconfig(const struct ca *ca, struct str cluster, struct str server_url, struct str common_name,
                          struct str organization, struct secret *ret_text, struct error *err)
 {
-    AUTO_BUF struct buf cert = BUF_MAX(PEM_MAX_BYTES);
-    AUTO_BUF struct buf text = BUF_MAX(4 * PEM_MAX_BYTES);
+    AUTO_BUF struct buf cert = BUF_MAX(PKI_FILE_MAX_BYTES);
+    AUTO_BUF struct buf text = BUF_MAX(4 * PKI_FILE_MAX_BYTES);
     AUTO_SECRET struct secret key_pem = { 0 };
     struct pki_key *key = pki_key_new(PKI_ECDSA_P256);
     int r = ca_sign_client(ca, key, common_name, &organization, str_empty(organization) ? 0 : 1, CA_LEAF_LIFETIME_MS,
@@ -412,7 +219,7 @@ int ca_client_kubeconfig(const struct ca *ca, struct str cluster, struct str ser
 int ca_write_admin_kubeconfig(const struct ca *ca, struct str cluster, struct str server_url, const char *path,
                               struct error *err)
 {
-    AUTO_BUF struct buf text = BUF_MAX(4 * PEM_MAX_BYTES);
+    AUTO_BUF struct buf text = BUF_MAX(4 * PKI_FILE_MAX_BYTES);
     kubeconfig_write(ca, cluster, server_url, admin_spec.common_name, str_of(ca->admin.cert_pem), &ca->admin.key_pem,
                      &text);
     int r = file_write(path, buf_str(&text), 0600, err);

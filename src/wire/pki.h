@@ -40,6 +40,8 @@ int64_t pki_cert_not_after_ms(const struct pki_cert *c);
 struct str pki_cert_common_name(const struct pki_cert *c); /* the certificate's memory */
 size_t pki_cert_organizations_count(const struct pki_cert *c);
 struct str pki_cert_organization(const struct pki_cert *c, size_t i);
+bool pki_cert_is_signed_by(const struct pki_cert *c,
+                           const struct pki_cert *ca); /* by its key; dates are not looked at */
 bool pki_cert_has_san(const struct pki_cert *c, struct str dns_name_or_ip);
 
 enum pki_use { PKI_SERVER = 1, PKI_CLIENT = 2 };

@@ -93,6 +93,14 @@ static int64_t wall_ms_of(const ASN1_TIME *t)
     return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) * SECOND_MS : 0;
 }
 
+bool pki_cert_is_signed_by(const struct pki_cert *c, const struct pki_cert *ca)
+{
+    bool is = X509_verify(c->x509, X509_get0_pubkey(ca->x509)) == 1;
+
+    ERR_clear_error();
+    return is;
+}
+
 int64_t pki_cert_not_before_ms(const struct pki_cert *c)
 {
     return wall_ms_of(X509_get0_notBefore(c->x509));
