@@ -69,9 +69,9 @@ static void *gateway_role_start(void *arg, const struct agent_services *s, struc
 {
     const struct gateway_settings *settings = arg;
     AUTO_FREE char *folder = xasprintf("%s/gateway", s->config->data);
-    struct gateway_config config = { .folder = folder,
-                                     .listen_ip = settings->listen_ip,
-                                     .publish_ip = settings->publish_ip };
+    struct gateway_config config = {
+        .folder = folder, .listen_ip = settings->listen_ip, .publish_ip = settings->publish_ip, .zone = s->config->zone
+    };
     struct gateway_role *role = xnew(struct gateway_role);
 
     role->agent = s->agent;

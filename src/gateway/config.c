@@ -42,8 +42,13 @@ static const char head[] =
     "    srvtcpka-cnt 2\n"
     "    http-reuse safe\n"
     "    retries 6\n"
-    "    retry-on conn-failure empty-response\n"
-    "    balance leastconn\n";
+    "    retry-on conn-failure empty-response\n";
+
+/* leastconn looks at weights only under load; of two servers drawn by weight, the one with fewer connections is as good. */
+static const char *balance_of(const struct config_paths *paths)
+{
+    return paths->zoned ? "    balance random(2)\n" : "    balance leastconn\n";
+}
 
 /*
  * What is refused: hosts that are no host names, and paths with dot segments or a zero byte, plain or encoded, which servers behind may
@@ -115,8 +120,9 @@ static void add_backend(struct buf *to, struct str name, const char *suffix, con
                      "    default-server maxconn 2000 pool-max-conn 100 pool-purge-delay 30s\n");
     for (size_t i = 0; t && i < t->count; i++) {
         const struct slot *s = &t->slots[i];
-        buf_addf(to, "    server s%zu %s%s%s\n", i + 1, s->state == SLOT_SERVING ? s->address : "0.0.0.0:1",
-                 server_options, s->state == SLOT_SERVING ? "" : " disabled");
+        buf_addf(to, "    server s%zu %s weight %d%s%s\n", i + 1, s->state == SLOT_SERVING ? s->address : "0.0.0.0:1",
+                 s->far ? SLOT_WEIGHT_FAR : SLOT_WEIGHT_NEAR, server_options,
+                 s->state == SLOT_SERVING ? "" : " disabled");
     }
 }
 
@@ -130,6 +136,7 @@ static void add_all(struct buf *to, const struct gateway_plan *p, const struct s
              "tune.ssl.default-dh-param 2048\n",
              paths->folder);
     buf_add_text(to, head);
+    buf_add_text(to, balance_of(paths));
     add_frontend(to, paths);
     buf_add_text(to, "backend be_404\n    http-request return status 404 content-type text/plain string \"no route for "
                      "this host and path\\n\"\n");

@@ -15,6 +15,7 @@ struct config_paths {
     const char *folder;
     const char *listen_ip; /* NULL: all */
     uint16_t http_port, https_port;
+    bool zoned; /* near and far servers are told apart */
 };
 
 /* What a reload is needed for, as one digest: backends, certificates and listeners, but not slots and routes. */

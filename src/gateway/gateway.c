@@ -28,7 +28,7 @@ struct gateway {
     struct loop *loop;
     struct env *env;
     struct api *api;
-    char *folder, *listen_ip, *publish_ip;
+    char *folder, *listen_ip, *publish_ip, *zone;
     struct config_paths paths;
     struct gateway_seen seen;
     struct haproxy *haproxy;
@@ -310,7 +310,9 @@ struct gateway *gateway_start(struct loop *loop, struct env *env, struct api *ap
     *g = (struct gateway){ .loop = loop, .env = env, .api = api, .folder = xstrdup(config->folder) };
     g->listen_ip = config->listen_ip ? xstrdup(config->listen_ip) : NULL;
     g->publish_ip = config->publish_ip ? xstrdup(config->publish_ip) : NULL;
-    g->paths = (struct config_paths){ .folder = g->folder,
+    g->zone = config->zone ? xstrdup(config->zone) : NULL;
+    g->paths = (struct config_paths){ .zoned = g->zone,
+                                      .folder = g->folder,
                                       .listen_ip = g->listen_ip,
                                       .http_port = config->http_port ? config->http_port : 80,
                                       .https_port = config->https_port ? config->https_port : 443 };
@@ -321,6 +323,7 @@ struct gateway *gateway_start(struct loop *loop, struct env *env, struct api *ap
         free(g->folder);
         free(g->listen_ip);
         free(g->publish_ip);
+        free(g->zone);
         free(g);
         return NULL;
     }
@@ -333,6 +336,7 @@ struct gateway *gateway_start(struct loop *loop, struct env *env, struct api *ap
         .services = open_cache(g, &kind_service, STR_NONE),
         .slices = open_cache(g, &kind_endpointslice, STR_NONE),
         .secrets = open_cache(g, &kind_secret, STR("type=kubernetes.io/tls")),
+        .zone = g->zone ? str_of(g->zone) : STR_NONE,
     };
     return g;
 }
@@ -357,6 +361,7 @@ void gateway_stop(struct gateway *g)
     free(g->folder);
     free(g->listen_ip);
     free(g->publish_ip);
+    free(g->zone);
     map_done(&g->told);
     event_recorder_free(g->events);
     if (!g->calls_open)

@@ -22,6 +22,7 @@ struct gateway_config {
     const char *folder;             /* configuration, certificates, sockets; mode 0700 */
     const char *listen_ip;          /* NULL: all addresses */
     const char *publish_ip;         /* written into Ingress.status; NULL: not written */
+    const char *zone;               /* endpoints of this zone get most of the requests; NULL: all are alike */
     uint16_t http_port, https_port; /* 0: 80, 443 */
 };
 

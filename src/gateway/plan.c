@@ -107,8 +107,10 @@ static bool has_server(const struct gateway_server *list, size_t count, struct s
 }
 
 /* The name says which pod, not only where: an address given to another pod is another server, with connections of its own. */
-static struct gateway_server server_of(struct gateway_plan *p, struct view endpoint, struct str ip, int64_t port)
+static struct gateway_server server_of(struct gateway_plan *p, struct str own_zone, struct view endpoint, struct str ip,
+                                       int64_t port)
 {
+    struct str zone = view_str_at(endpoint, F_ENDPOINT_ZONE);
     struct str uid = view_str_at(endpoint, F_ENDPOINT_TARGET_REF, F_OBJECT_REFERENCE_UID);
     struct str name = uid.n ? arena_printf(&p->arena, "%.*s-%lld-%08x", STR_ARG(ip), (long long)port, crc32c(0, uid))
                             : arena_printf(&p->arena, "%.*s-%lld", STR_ARG(ip), (long long)port);
@@ -116,11 +118,12 @@ static struct gateway_server server_of(struct gateway_plan *p, struct view endpo
     for (size_t i = 0; i < name.n; i++)
         if (name.p[i] == '.')
             ((char *)(uintptr_t)name.p)[i] = '-';
-    return (struct gateway_server){ name, arena_printf(&p->arena, "%.*s:%lld", STR_ARG(ip), (long long)port) };
+    return (struct gateway_server){ name, arena_printf(&p->arena, "%.*s:%lld", STR_ARG(ip), (long long)port),
+                                    own_zone.n && zone.n && !str_eq(zone, own_zone) };
 }
 
-static void add_endpoints(struct gateway_plan *p, struct gateway_backend *b, struct view slice, int64_t port,
-                          bool ready_only)
+static void add_endpoints(struct gateway_plan *p, struct str zone, struct gateway_backend *b, struct view slice,
+                          int64_t port, bool ready_only)
 {
     struct view_iter it = { 0 };
 
@@ -130,7 +133,7 @@ static void add_endpoints(struct gateway_plan *p, struct gateway_backend *b, str
         struct gateway_server server;
         if (class == NOT_SERVING || !is_ipv4(ip))
             continue;
-        server = server_of(p, it.value, ip, port);
+        server = server_of(p, zone, it.value, ip, port);
         if (class == READY || !ready_only) {
             if (b->count == SERVERS_MAX || has_server(b->servers, b->count, server.name))
                 continue;
@@ -156,7 +159,7 @@ static void add_servers(struct gateway_plan *p, const struct gateway_seen *seen,
             int64_t port = slice_port(slice, port_name);
             if (port > 0 && port <= 65535 &&
                 str_eq(view_str(view_get_str(labels, STR("kubernetes.io/service-name"))), object_name(service)))
-                add_endpoints(p, b, slice, port, ready_only);
+                add_endpoints(p, seen->zone, b, slice, port, ready_only);
         }
     }
 }

@@ -15,6 +15,7 @@
 struct gateway_server {
     struct str name;    /* "10-244-1-5-8080-1a2b3c4d": address, and which pod has it */
     struct str address; /* "10.244.1.5:8080" */
+    bool far; /* in another zone than the gateway: used little while a near one is there, and at once when none is */
 };
 
 struct gateway_backend {
@@ -62,6 +63,7 @@ struct gateway_plan {
 
 struct gateway_seen {
     struct cache *ingresses, *classes, *services, *slices, *secrets;
+    struct str zone; /* the gateway's; empty: unknown */
 };
 
 void gateway_plan_make(struct gateway_plan *ret, const struct gateway_seen *seen);

@@ -35,14 +35,16 @@ static void occupy(struct slot *slot, const struct gateway_server *server)
 {
     free(slot->name);
     free(slot->address);
-    *slot = (struct slot){ .name = str_dup(server->name), .address = str_dup(server->address), .state = SLOT_SERVING };
+    *slot = (struct slot){
+        .name = str_dup(server->name), .address = str_dup(server->address), .state = SLOT_SERVING, .far = server->far
+    };
 }
 
 static void vacate(struct slot *slot)
 {
     free(slot->name);
     free(slot->address);
-    *slot = (struct slot){ 0 };
+    *slot = (struct slot){ .far = slot->far }; /* HAProxy keeps the weight */
 }
 
 void slots_renew(struct slots *s, const struct gateway_plan *p)
@@ -67,6 +69,13 @@ static void command(struct buf *to, struct str backend, size_t i, const char *wh
 {
     buf_addf(to, "set server %.*s/s%zu %s\n", STR_ARG(backend), i + 1, what);
     buf_addf(to, "set server %.*s" BODY "/s%zu %s\n", STR_ARG(backend), i + 1, what);
+}
+
+static void weigh(struct buf *to, struct str backend, size_t i, bool far)
+{
+    AUTO_FREE char *what = xasprintf("weight %d", far ? SLOT_WEIGHT_FAR : SLOT_WEIGHT_NEAR);
+
+    command(to, backend, i, what);
 }
 
 static void serve(struct buf *to, struct str backend, size_t i, const struct slot *slot)
@@ -122,6 +131,9 @@ static bool assign_backend(struct slot_table *t, const struct gateway_backend *b
         struct slot *slot = place_for(t, &b->servers[i]);
         if (!slot)
             return false;
+        if (slot->far != b->servers[i].far)
+            weigh(commands, b->name, (size_t)(slot - t->slots), b->servers[i].far);
+        slot->far = b->servers[i].far;
         if (slot->state == SLOT_SERVING)
             continue;
         occupy(slot, &b->servers[i]);

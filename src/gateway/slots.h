@@ -23,8 +23,12 @@ enum slot_state {
 struct slot {
     char *name, *address; /* of its endpoint; NULL when free */
     enum slot_state state;
+    bool far;      /* its weight, see SLOT_WEIGHT_FAR */
     unsigned idle; /* of its servers, while an answer is read */
 };
+
+#define SLOT_WEIGHT_NEAR 256
+#define SLOT_WEIGHT_FAR  16
 
 struct slot_table {
     struct slot *slots; /* slots[0] is s1 */

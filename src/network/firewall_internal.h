@@ -12,7 +12,9 @@
 
 /* One list of endpoints in the map `endpoints`: slots 0 .. count-1 are in use, those up to slots_count repeat live ones. */
 struct target_list {
-    uint32_t id, count, slots_count, capacity;
+    uint32_t id, slots_count, capacity;
+    uint32_t unique; /* the first so many slots hold each target once */
+    uint32_t count;  /* the first so many are drawn from: near targets come several times */
     struct service_target *slots;
 };
 

@@ -86,13 +86,13 @@ static struct service_target *arrange(struct firewall *f, const struct loaded_po
                                       const struct service_target *now, uint32_t count)
 {
     struct service_target *wanted = xcalloc(count + 1, sizeof(*wanted)), *loose = xcalloc(count + 1, sizeof(*loose));
-    struct service_target *before = xcalloc(l->count + 1, sizeof(*before));
+    struct service_target *before = xcalloc(l->unique + 1, sizeof(*before));
     bool *kept = xcalloc(count + 1, sizeof(bool));
     uint32_t loose_count = 0;
 
-    if (l->count)
-        memcpy(before, l->slots, l->count * sizeof(*before));
-    for (uint32_t i = 0; i < l->count; i++) {
+    if (l->unique)
+        memcpy(before, l->slots, l->unique * sizeof(*before));
+    for (uint32_t i = 0; i < l->unique; i++) {
         if (!has_target(now, count, &l->slots[i])) {
             if (p->protocol == IPPROTO_UDP)
                 remember_removed(f, &l->slots[i]);
@@ -105,9 +105,9 @@ static struct service_target *arrange(struct firewall *f, const struct loaded_po
             loose[loose_count++] = l->slots[i];
         }
     }
-    qsort(before, l->count, sizeof(*before), target_cmp);
+    qsort(before, l->unique, sizeof(*before), target_cmp);
     for (uint32_t i = 0; i < count; i++)
-        if (!has_target(before, l->count, &now[i])) {
+        if (!has_target(before, l->unique, &now[i])) {
             loose[loose_count++] = now[i];
             if (p->affinity_s)
                 change_sticky(f, l, &now[i], true);
@@ -127,13 +127,18 @@ static struct service_target *arrange(struct firewall *f, const struct loaded_po
  * elements: places that fall away repeat live endpoints until the next change, so that it never finds nothing, nor a removed one.
  */
 static void set_targets(struct firewall *f, const struct loaded_port *p, struct target_list *l,
-                        const struct service_target *now, uint32_t count)
+                        const struct service_target *now, uint32_t unique, const struct service_target *near,
+                        uint32_t near_count)
 {
-    uint32_t used_before = l->count;
-    struct service_target *wanted = arrange(f, p, l, now, count);
+    uint32_t used_before = l->count, count = unique + near_count * (SERVICE_NEAR_WEIGHT - 1);
+    struct service_target *wanted = arrange(f, p, l, now, unique);
 
+    wanted = xrealloc(wanted, (count + 1) * sizeof(*wanted));
+    for (uint32_t i = unique; i < count; i++)
+        wanted[i] = near[(i - unique) % near_count];
     for (uint32_t i = 0; i < count; i++)
         put_slot(f, l, i, &wanted[i]);
+    l->unique = unique;
     l->count = count;
     drop_slots_from(f, l, count ? MAX(count, used_before) : 0);
     for (uint32_t i = count; i < l->slots_count; i++)
@@ -318,8 +323,8 @@ static void remove_port(struct firewall *f, struct loaded_port *p)
 {
     for (uint32_t i = 0; i < p->frontends_count; i++)
         forget_frontend(f, p, &p->frontends[i]);
-    set_targets(f, p, &p->lists[0], NULL, 0);
-    set_targets(f, p, &p->lists[1], NULL, 0);
+    set_targets(f, p, &p->lists[0], NULL, 0, NULL, 0);
+    set_targets(f, p, &p->lists[1], NULL, 0, NULL, 0);
     port_done(p);
 }
 
@@ -339,8 +344,8 @@ static bool needs_local_list(const struct service_port *p)
 static void update_port(struct firewall *f, struct loaded_port *p, const struct service_port *now)
 {
     set_frontends(f, p, now);
-    set_targets(f, p, &p->lists[0], now->targets, now->targets_count);
-    set_targets(f, p, &p->lists[1], now->local_targets, needs_local_list(now) ? now->local_targets_count : 0);
+    set_targets(f, p, &p->lists[0], now->targets, now->targets_count, now->near_targets, now->near_targets_count);
+    set_targets(f, p, &p->lists[1], now->local_targets, needs_local_list(now) ? now->local_targets_count : 0, NULL, 0);
     for (uint32_t i = 0; i < p->frontends_count; i++)
         put_frontend(f, p, &p->frontends[i]);
 }

@@ -121,7 +121,9 @@ static void on_progress(void *arg, UNUSED struct cache *c)
 
 static void apply_service(struct network *n, struct arena *a, struct str key)
 {
-    const struct service_context context = { .node_name = n->config.node_name, .dns_ip = n->dns_ip };
+    const struct service_context context = { .node_name = n->config.node_name,
+                                             .zone = n->config.zone,
+                                             .dns_ip = n->dns_ip };
     struct str name = key, namespace_;
     const struct object *service;
     const struct slice_set *set = map_get(&n->slices_of, key);
@@ -239,6 +241,7 @@ static void config_copy(struct network *n, const struct network_config *c)
 {
     n->config = *c;
     n->config.node_name = xstrdup(c->node_name);
+    n->config.zone = c->zone ? xstrdup(c->zone) : NULL;
     n->config.node_address = xstrdup(c->node_address);
     n->config.state_folder = xstrdup(c->state_folder);
     n->config.cluster_domain = xstrdup(c->cluster_domain ? c->cluster_domain : "cluster.local");
@@ -359,6 +362,7 @@ void network_stop(struct network *n)
     map_done(&n->dirty);
     netlink_close(&n->rtnl);
     free((char *)n->config.node_name);
+    free((char *)n->config.zone);
     free((char *)n->config.node_address);
     free((char *)n->config.state_folder);
     free((char *)n->config.cluster_domain);

@@ -15,6 +15,7 @@
 
 struct network_config {
     const char *node_name;
+    const char *zone;                /* topology.kubernetes.io/zone of this machine; NULL: unknown */
     const char *node_address;        /* this node's InternalIP */
     const char *state_folder;        /* addresses handed out survive a restart of the agent here */
     const char *cluster_domain;      /* "cluster.local" */

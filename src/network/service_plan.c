@@ -9,6 +9,9 @@
 struct found {
     struct service_target target;
     bool local, ready, serving, terminating;
+    bool zone_hints, node_hints; /* it says for which zones, nodes it is */
+    bool for_zone, for_node;     /* ours is among them */
+    bool near;                   /* in our zone */
 };
 
 struct gather {
@@ -61,6 +64,28 @@ static uint16_t slice_port(struct view slice, struct str name, uint8_t protocol)
     return 0;
 }
 
+static bool names(struct view list, int name_field, const char *wanted)
+{
+    struct view_iter it = { 0 };
+
+    while (wanted && view_next(list, &it))
+        if (str_is(view_str_at(it.value, name_field), wanted))
+            return true;
+    return false;
+}
+
+static void read_hints(const struct service_context *c, struct view endpoint, struct found *f)
+{
+    struct view hints = view_get(endpoint, F_ENDPOINT_HINTS);
+    struct view zones = view_get(hints, F_ENDPOINT_HINTS_FOR_ZONES),
+                nodes = view_get(hints, F_ENDPOINT_HINTS_FOR_NODES);
+
+    f->zone_hints = view_count(zones) > 0;
+    f->node_hints = view_count(nodes) > 0;
+    f->for_zone = names(zones, F_FOR_ZONE_NAME, c->zone);
+    f->for_node = names(nodes, F_FOR_NODE_NAME, c->node_name);
+}
+
 static void gather_slice(struct gather *g, struct view slice, struct str name, uint8_t protocol)
 {
     uint16_t port = slice_port(slice, name, protocol);
@@ -76,6 +101,8 @@ static void gather_slice(struct gather *g, struct view slice, struct str name, u
         f.serving = view_bool_at(conditions, f.ready, F_ENDPOINT_CONDITIONS_SERVING);
         f.terminating = view_bool_at(conditions, false, F_ENDPOINT_CONDITIONS_TERMINATING);
         f.local = str_is(view_str_at(it.value, F_ENDPOINT_NODE_NAME), g->context->node_name);
+        f.near = g->context->zone && str_is(view_str_at(it.value, F_ENDPOINT_ZONE), g->context->zone);
+        read_hints(g->context, it.value, &f);
         /* Only the first address counts: EndpointSlice documentation. */
         if (ip_parse(view_str(view_item(view_get(it.value, F_ENDPOINT_ADDRESSES), 0)), &f.target.ip) &&
             service_address_is_allowed(f.target.ip))
@@ -100,9 +127,39 @@ static uint32_t sort_unique(struct service_target *t, uint32_t count)
     return kept;
 }
 
+enum nearness { EVERYWHERE, SAME_ZONE, SAME_NODE };
+
+/*
+ * Hints count when every ready endpoint has them and one of them is for us: so the last one of a zone that ends spills its traffic over
+ * to all zones at once. Source: k8s.io/kubernetes/pkg/proxy/topology.go.
+ */
+static enum nearness nearness_of(const struct gather *g)
+{
+    bool all_zones = true, all_nodes = true, zone = false, node = false;
+
+    for (uint32_t i = 0; i < g->count; i++) {
+        const struct found *f = &g->found[i];
+        if (!f->ready)
+            continue;
+        all_zones = all_zones && f->zone_hints;
+        all_nodes = all_nodes && f->node_hints;
+        zone = zone || f->for_zone;
+        node = node || f->for_node;
+    }
+    if (all_nodes && node)
+        return SAME_NODE;
+    return all_zones && zone ? SAME_ZONE : EVERYWHERE;
+}
+
+static bool is_near(const struct found *f, enum nearness nearness)
+{
+    return nearness == EVERYWHERE || (nearness == SAME_ZONE ? f->for_zone : f->for_node);
+}
+
 /* Ready ones; when there are none, those that still serve while they terminate (KEP-1669). */
 static struct service_target *choose(const struct gather *g, bool local, uint32_t *ret_count)
 {
+    enum nearness nearness = local ? EVERYWHERE : nearness_of(g);
     struct service_target *chosen = g->count ? arena_alloc_array(g->arena, g->count, sizeof(*chosen)) : NULL;
     uint32_t count = 0;
 
@@ -111,7 +168,7 @@ static struct service_target *choose(const struct gather *g, bool local, uint32_
             const struct found *f = &g->found[i];
             if (local && !f->local)
                 continue;
-            if (last_resort ? f->serving && f->terminating : f->ready) {
+            if (last_resort ? f->serving && f->terminating : f->ready && is_near(f, nearness)) {
                 memset(&chosen[count], 0, sizeof(*chosen)); /* padding is compared too */
                 chosen[count].ip = f->target.ip;
                 chosen[count++].port = f->target.port;
@@ -119,6 +176,25 @@ static struct service_target *choose(const struct gather *g, bool local, uint32_
         }
     *ret_count = sort_unique(chosen, count);
     return chosen;
+}
+
+static void choose_near(const struct gather *g, struct service_port *p)
+{
+    uint32_t count = 0;
+
+    if (!p->targets_count || p->targets_count > SERVICE_NEAR_MAX || p->affinity_s)
+        return;
+    p->near_targets = arena_alloc_array(g->arena, g->count, sizeof(*p->near_targets));
+    for (uint32_t i = 0; i < g->count; i++) {
+        struct service_target t;
+        memset(&t, 0, sizeof(t)); /* padding is compared too */
+        t.ip = g->found[i].target.ip;
+        t.port = g->found[i].target.port;
+        if (g->found[i].near && bsearch(&t, p->targets, p->targets_count, sizeof(t), target_cmp))
+            p->near_targets[count++] = t;
+    }
+    count = sort_unique(p->near_targets, count);
+    p->near_targets_count = count < p->targets_count ? count : 0;
 }
 
 /* --- addresses that lead there -------------------------------------------------------------------------------------- */
@@ -210,6 +286,7 @@ void service_plan_make(struct arena *a, const struct service_context *c, struct 
             gather_slice(&g, object_root(slices[i]), p->name, p->protocol);
         p->targets = choose(&g, false, &p->targets_count);
         p->local_targets = choose(&g, true, &p->local_targets_count);
+        choose_near(&g, p);
         add_frontends(a, c, service, it.value, p);
     }
 }

@@ -2,7 +2,8 @@
  * What a Service means for one node: which addresses and ports lead to which endpoints. A pure function of the Service, its
  * EndpointSlices and the node.
  *
- * Sources: Service and EndpointSlice documentation; KEP-1669 (terminating endpoints), KEP-2086 (internalTrafficPolicy).
+ * Sources: Service and EndpointSlice documentation; KEP-1669 (terminating endpoints), KEP-2086 (internalTrafficPolicy), KEP-4444 and
+ * KEP-3015 (traffic distribution by hints).
  */
 #ifndef NETWORK_SERVICE_PLAN_H
 #define NETWORK_SERVICE_PLAN_H
@@ -10,6 +11,14 @@
 #include "base/arena.h"
 #include "network/ip.h"
 #include "object/object.h"
+
+/*
+ * Without any word about it in the Service, endpoints of the own zone are preferred, but only so much: each is drawn four times as
+ * often as another. So most traffic stays in the zone when pods are spread evenly, one pod in a zone is never drowned by all clients
+ * there, and every endpoint is reached. `trafficDistribution` asks for more.
+ */
+#define SERVICE_NEAR_WEIGHT 4
+#define SERVICE_NEAR_MAX    64 /* endpoints; more are all alike, for the sake of the kernel's sets */
 
 #define SERVICE_ENDPOINTS_MAX 10000 /* of one port; more are left out */
 
@@ -39,6 +48,9 @@ struct service_port {
     uint32_t affinity_s;                            /* 0: none */
     struct service_target *targets, *local_targets; /* without doubles, sorted */
     uint32_t targets_count, local_targets_count;
+    /* Those of `targets` that get SERVICE_NEAR_WEIGHT times as many new connections: in the node's zone, while there are others too. */
+    struct service_target *near_targets;
+    uint32_t near_targets_count;
     struct service_frontend *frontends;
     uint32_t frontends_count;
 };
@@ -50,7 +62,8 @@ struct service_plan {
 
 struct service_context {
     const char *node_name;
-    uint32_t dns_ip; /* a Service at this address is answered by klein itself: no rules */
+    const char *zone; /* the node's; NULL: unknown, then hints do not count */
+    uint32_t dns_ip;  /* a Service at this address is answered by klein itself: no rules */
 };
 
 /* Headless and external-name Services give an empty plan. Memory from `a`. */

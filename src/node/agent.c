@@ -254,6 +254,7 @@ static int start_network(struct wiring *w, struct error *err)
     AUTO_FREE char *folder = xasprintf("%s/network", a->data);
     struct network_config n = {
         .node_name = c->node_name,
+        .zone = c->zone,
         .node_address = c->address,
         .state_folder = folder,
         .cluster_domain = a->cluster_domain,

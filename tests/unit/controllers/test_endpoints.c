@@ -84,6 +84,27 @@ TEST("a ready pod becomes an endpoint with its address, node, zone and pod")
     seen_done(&s);
 }
 
+TEST("endpoints say for which zone or node they are when the Service keeps its traffic near")
+{
+    seen_init(&s);
+    add_service(",'trafficDistribution':'PreferSameZone'");
+    add_node("True");
+    add_pod("web-a", 1, true);
+    add_pod("web-b", 2, false);
+    slices();
+    ASSERT_CONTAINS(body(0), "\"zone\":\"a\",\"hints\":{\"forZones\":[{\"name\":\"a\"}]}}");
+    ASSERT(str_ends(body(0), STR("\"nodeName\":\"n1\",\"zone\":\"a\"}],\"ports\":[{\"name\":\"http\",\"protocol\":"
+                                 "\"TCP\",\"port\":8080}]}"))); /* not ready: for nobody */
+    seen_done(&s);
+    seen_init(&s);
+    add_service(",'trafficDistribution':'PreferSameNode'");
+    add_node("True");
+    add_pod("web-a", 1, true);
+    slices();
+    ASSERT_CONTAINS(body(0), "\"hints\":{\"forZones\":[{\"name\":\"a\"}],\"forNodes\":[{\"name\":\"n1\"}]}}");
+    seen_done(&s);
+}
+
 TEST("a pod that is not ready stands there, but not in service; one that ends still serves what it has")
 {
     seen_init(&s);

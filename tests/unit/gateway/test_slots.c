@@ -70,6 +70,26 @@ TEST("a new endpoint gets a free slot in both backends: its address first, then 
     finish();
 }
 
+TEST("an endpoint of another zone weighs less, and a slot given to a near one weighs more again")
+{
+    start("a b");
+    serve("a b c");
+    servers[1].far = servers[2].far = true;
+    buf_truncate(&commands, 0);
+    ASSERT(slots_assign(&slots, &plan, &commands));
+    ASSERT_CONTAINS(commands.p, "set server be/s2 weight 16\nset server be:body/s2 weight 16\n");
+    ASSERT_CONTAINS(commands.p, "set server be/s3 weight 16\n");
+    ASSERT(!str_contains(buf_str(&commands), STR("s1 ")));
+    buf_truncate(&commands, 0);
+    ASSERT(slots_assign(&slots, &plan, &commands));
+    ASSERT_STR(commands, "");
+    servers[1].far = false;
+    ASSERT(slots_assign(&slots, &plan, &commands));
+    ASSERT_STR(commands, "set server be/s2 weight 256\nset server be:body/s2 weight 256\n");
+    servers[2].far = false;
+    finish();
+}
+
 TEST("an endpoint that goes gets nothing new and its slot is not given away while it drains")
 {
     start("a");

@@ -158,6 +158,7 @@ void lab_node_start(struct lab_node *n, int cidr)
     AUTO_ERROR struct error err = { 0 };
     char text[32];
     struct network_config config = { .node_name = n->name,
+                                     .zone = "near",
                                      .node_address = n->address,
                                      .state_folder = n->folder,
                                      .cluster_domain = "cluster.local",

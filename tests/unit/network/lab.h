@@ -56,7 +56,7 @@ void lab_synced(struct api *api); /* all kinds */
 void lab_bookmark(struct api *api, const char *kind);
 uint64_t lab_revision(void);
 void lab_say_node(struct api *api, const struct lab_node *n, int cidr);
-/* Service and its slice with one port 80 -> 8080: endpoints are "IP" or "IP@node". extra: more members of spec, e.g. "\"x\":1," */
+/* Service and its slice with one port 80 -> 8080: endpoints are "IP", "IP@node" or "IP@node@zone". Nodes are in zone "near". extra: more members of spec, e.g. "\"x\":1," */
 void lab_say_service(struct api *api, const char *name, const char *cluster_ip, const char *protocol,
                      const char *extra);
 void lab_say_endpoints(struct api *api, const char *service, const char *protocol, const char *const *endpoints);

@@ -135,10 +135,12 @@ void lab_say_endpoints(struct api *api, const char *service, const char *protoco
              "\"ports\":[{\"name\":\"web\",\"port\":8080,\"protocol\":\"%s\"}],\"endpoints\":[",
              service, service, protocol);
     for (size_t i = 0; endpoints[i]; i++) {
-        struct str node = str_of(endpoints[i]), ip;
-        str_cut(&node, '@', &ip);
-        buf_addf(&json, "%s{\"addresses\":[\"%.*s\"],\"nodeName\":\"%.*s\",\"conditions\":{\"ready\":true}}",
-                 i ? "," : "", STR_ARG(ip), STR_ARG(node));
+        struct str rest = str_of(endpoints[i]), ip, node = STR_NONE;
+        str_next(&rest, '@', &ip);
+        str_next(&rest, '@', &node);
+        buf_addf(&json,
+                 "%s{\"addresses\":[\"%.*s\"],\"nodeName\":\"%.*s\",\"zone\":\"%.*s\",\"conditions\":{\"ready\":true}}",
+                 i ? "," : "", STR_ARG(ip), STR_ARG(node), STR_ARG(rest));
     }
     buf_add_text(&json, "]}");
     lab_say(api, json.p);

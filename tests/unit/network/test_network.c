@@ -168,6 +168,49 @@ TEST("a Service balances over its endpoints and never uses one that was removed"
     lab_node_free(n);
 }
 
+/* Of 60 new connections, how many the first pod got; all are answered. */
+static int asks_first(int client)
+{
+    int firsts = 0;
+
+    for (int i = 0; i < 60; i++) {
+        const char *answer = lab_ask(client, LAB_TCP, SERVICE, 80, NULL);
+        ASSERT(answers(answer));
+        firsts += str_starts(str_of(answer), STR("first"));
+    }
+    return firsts;
+}
+
+TEST("an endpoint of the own zone gets most connections, and the others all of them when it is gone")
+{
+    struct lab_node *n = lab_node(1, 10, 1);
+    char one[46], two[46], client_ip[46];
+    int pod_1 = lab_pod(n, "1", one), pod_2 = lab_pod(n, "2", two), client = lab_pod(n, "3", client_ip);
+    AUTO_FREE char *near = xasprintf("%s@x@near", one), *far = xasprintf("%s@y@far", two);
+    AUTO_FREE char *also_near = xasprintf("%s@y@near", two);
+    int firsts;
+
+    lab_serve(pod_1, LAB_TCP, 8080, "first");
+    lab_serve(pod_2, LAB_TCP, 8080, "second");
+    ready(n);
+    lab_say_service(n->api, "web", SERVICE, "TCP", "");
+    endpoints(n, "web", "TCP", near, far);
+    firsts = asks_first(client);
+    ASSERT(firsts > 36 && firsts < 60); /* 48 on average: some go to the other zone, too */
+    endpoints(n, "web", "TCP", near, also_near);
+    firsts = asks_first(client);
+    ASSERT(firsts > 12 && firsts < 48);
+    endpoints(n, "web", "TCP", near, far);
+    endpoints(n, "web", "TCP", far, NULL);
+    ASSERT_INT(asks_first(client), 0);
+    endpoints(n, "web", "TCP", near, NULL);
+    ASSERT_INT(asks_first(client), 60);
+    close(pod_1);
+    close(pod_2);
+    close(client);
+    lab_node_free(n);
+}
+
 TEST("node ports are open on every node's address, also to pods of other nodes and to the world")
 {
     struct lab_node *a = lab_node(1, 10, 1), *b = lab_node(1, 11, 2);

@@ -8,7 +8,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 
-static const struct service_context here = { .node_name = "here", .dns_ip = 0 };
+static const struct service_context here = { .node_name = "here", .zone = "a", .dns_ip = 0 };
 
 static struct object *parse(const char *json)
 {
@@ -68,6 +68,28 @@ TEST("a Service leads to its ready endpoints, each once, and knows which are her
     ASSERT_STR(
         plan(IP PORT, READY("10.244.1.3", "there") "," READY("10.244.1.2", "here") "," READY("10.244.1.2", "here")),
         "0/10.96.0.1:80 -> 10.244.1.2:8080 10.244.1.3:8080 | 10.244.1.2");
+}
+
+#define HINTED(ip, hints) "{\"addresses\":[\"" ip "\"],\"conditions\":{\"ready\":true},\"hints\":{" hints "}}"
+#define FOR_A             "\"forZones\":[{\"name\":\"a\"}]"
+#define FOR_B             "\"forZones\":[{\"name\":\"b\"}]"
+#define FOR_HERE          ",\"forNodes\":[{\"name\":\"here\"}]"
+#define FOR_THERE         ",\"forNodes\":[{\"name\":\"there\"}]"
+
+TEST("hints keep traffic in the zone or on the node, as long as every ready endpoint has one and one is for us")
+{
+    ASSERT_STR(plan(IP PORT, HINTED("10.244.1.2", FOR_A) "," HINTED("10.244.1.3", FOR_B)),
+               "0/10.96.0.1:80 -> 10.244.1.2:8080 |");
+    ASSERT_STR(plan(IP PORT, HINTED("10.244.1.2", FOR_B) "," HINTED("10.244.1.3", FOR_B)),
+               "0/10.96.0.1:80 -> 10.244.1.2:8080 10.244.1.3:8080 |");
+    ASSERT_STR(plan(IP PORT, HINTED("10.244.1.2", FOR_A) "," READY("10.244.1.3", "there")),
+               "0/10.96.0.1:80 -> 10.244.1.2:8080 10.244.1.3:8080 |");
+    ASSERT_STR(plan(IP PORT, HINTED("10.244.1.2", FOR_A FOR_HERE) "," HINTED("10.244.1.3", FOR_A FOR_THERE)),
+               "0/10.96.0.1:80 -> 10.244.1.2:8080 |");
+    ASSERT_STR(plan(IP PORT, HINTED("10.244.1.2", FOR_A FOR_THERE) "," HINTED("10.244.1.3", FOR_B FOR_THERE)),
+               "0/10.96.0.1:80 -> 10.244.1.2:8080 |");
+    ASSERT_STR(plan(IP PORT, HINTED("10.244.1.2", FOR_A) "," TERMINATING("10.244.1.3", "true")),
+               "0/10.96.0.1:80 -> 10.244.1.2:8080 |");
 }
 
 TEST("endpoints that end are used only while none is ready")
