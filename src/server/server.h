@@ -18,6 +18,20 @@
 
 struct server;
 
+/* A server as one of several on etcd (docs/design/high-availability.md, section 6). All NULL: alone, on SQLite. */
+struct servers_config {
+    const char *store;   /* "sqlite" or "etcd"; NULL: what the data folder has, else sqlite */
+    const char *name;    /* unique in the cluster, a DNS label; NULL: what the data folder has, else the host name */
+    const char *zone;    /* failure domain; NULL: none */
+    const char *address; /* IP address at which other servers reach this one's etcd; NULL: advertise, else 127.0.0.1 */
+    const char *join,
+        *join_token; /* URL of a server, TOKENID.TOKENSECRET.CAHASH; looked at while there is no member here */
+    const char *const *etcd_endpoints; /* an etcd cluster of one's own instead of a local member; NULL-terminated */
+    const char *etcd_ca, *etcd_certificate, *etcd_key; /* files, for https endpoints */
+    const char *etcd_prefix;                           /* NULL: "klein" */
+    int etcd_client_port, etcd_peer_port;              /* 0: 2379, 2380 */
+};
+
 struct server_config {
     struct loop *loop;
     const char *name; /* of this server among several, in keys of the store; NULL: "server" */
@@ -25,7 +39,7 @@ struct server_config {
     struct store *(*open_store)(void *arg, struct loop *loop, struct env *env, store_change_fn *on_change,
                                 void *on_change_arg, struct error *err);
     void *open_store_arg;
-    const char *data_folder;  /* holds the SQLite store and the PKI; NULL: everything in memory, no TLS (tests) */
+    const char *data_folder;  /* holds the store and the PKI; NULL: everything in memory, no TLS (tests) */
     const char *listen;       /* "0.0.0.0:6443"; NULL: no listener, server_handler() is called directly */
     const char *const *sans;  /* further names and addresses in the serving certificate; NULL-terminated, may be NULL */
     const char *advertise;    /* address Pods and Endpoints/kubernetes see; NULL: the first listening address */
@@ -41,6 +55,7 @@ struct server_config {
     bool allow_all;                          /* skip authorization: unit tests of the core only */
     int64_t compact_every_ms;                /* 0: 5 minutes */
     uint64_t history_min_revisions;          /* compaction keeps at least so many; 0: 5000 */
+    struct servers_config servers;           /* one of several servers */
 };
 
 struct server *server_new(const struct server_config *config);   /* config is copied, its strings are borrowed */
