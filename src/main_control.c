@@ -4,10 +4,14 @@
 #include "controllers/controllers.h"
 #include "scheduler/scheduler.h"
 #include "server/ca.h"
+#include "server/leader.h"
 #include "server/nodes.h"
 #include "server/seams.h"
+#include "server/state_store.h"
 
 #include <stdlib.h>
+
+#define CATCH_UP_MS 5 /* between two looks at whether the caches are current */
 
 struct control {
     struct server *server;
@@ -17,6 +21,10 @@ struct control {
     struct nodes_watch *nodes_watch;
     struct controllers *controllers;
     struct scheduler *scheduler;
+    struct leader_listener *leader;
+    struct loop_timer catch_up;
+    uint64_t epoch;
+    const char *pod_cidr;
     char *ca_pem;
 };
 
@@ -47,27 +55,80 @@ static void on_node(void *arg, const struct node_facts *node)
                                         .applied_endpointslices = node->applied_endpointslices });
 }
 
+/* --- the lead: controllers and scheduler run where it is, their caches are filled everywhere ---------------------------- */
+
+static void stop_acting(struct control *c)
+{
+    loop_timer_stop(&c->catch_up);
+    scheduler_stop(TAKE(c->scheduler));
+    controllers_stop(TAKE(c->controllers));
+    cluster_set_epoch(c->controllers_cluster, 0);
+    cluster_set_epoch(c->scheduler_cluster, 0);
+}
+
+static void start_acting(struct control *c)
+{
+    cluster_set_epoch(c->controllers_cluster, c->epoch);
+    cluster_set_epoch(c->scheduler_cluster, c->epoch);
+    c->controllers = controllers_start(c->controllers_cluster, server_env(c->server), controllers_list,
+                                       &(struct controller_config){ .cluster_domain = "cluster.local",
+                                                                    .pod_cidr = c->pod_cidr,
+                                                                    .service_account_ca_pem = c->ca_pem },
+                                       &c->facts);
+    c->scheduler = scheduler_start(c->scheduler_cluster, server_env(c->server));
+}
+
+static uint64_t revision_of(void *arg, const struct kind *kind)
+{
+    return state_kind_revision(arg, kind);
+}
+
+/* What the state held at the election must be in the caches before anybody decides by them; a watch tells at the end of a round. */
+static void on_catch_up(void *arg)
+{
+    struct control *c = arg;
+    struct state *state = server_state(c->server);
+
+    if (cluster_has_seen(c->controllers_cluster, revision_of, state) &&
+        cluster_has_seen(c->scheduler_cluster, revision_of, state))
+        start_acting(c);
+    else
+        loop_timer_start(&c->catch_up, CATCH_UP_MS);
+}
+
+static void on_elected(void *arg, uint64_t epoch)
+{
+    struct control *c = arg;
+
+    c->epoch = epoch;
+    loop_timer_start(&c->catch_up, 0);
+}
+
+static void on_lost(void *arg)
+{
+    stop_acting(arg);
+}
+
 static int started(struct server *s, void *arg, struct error *err)
 {
+    static const struct leader_callbacks callbacks = { on_elected, on_lost };
     const struct control_config *config = arg;
     struct control *c = &control;
 
     (void)err;
-    *c = (struct control){ .server = s };
+    *c = (struct control){ .server = s, .pod_cidr = config->pod_cidr };
     c->controllers_api = api_as(s, "system:kube-controller-manager");
     c->scheduler_api = api_as(s, "system:kube-scheduler");
     c->controllers_cluster = cluster_new(server_loop(s), c->controllers_api);
     c->scheduler_cluster = cluster_new(server_loop(s), c->scheduler_api);
+    controllers_warm(c->controllers_cluster, controllers_list);
+    scheduler_warm(c->scheduler_cluster);
     c->ca_pem = str_dup(ca_certificate_pem(server_ca(s)));
     facts_init(&c->facts);
     facts_set_settled(&c->facts, nodes_settled(server_nodes(s)), env_monotonic_ms(server_env(s)));
-    c->controllers = controllers_start(c->controllers_cluster, server_env(s), controllers_list,
-                                       &(struct controller_config){ .cluster_domain = "cluster.local",
-                                                                    .pod_cidr = config->pod_cidr,
-                                                                    .service_account_ca_pem = c->ca_pem },
-                                       &c->facts);
     c->nodes_watch = nodes_on_change(server_nodes(s), on_node, c);
-    c->scheduler = scheduler_start(c->scheduler_cluster, server_env(s));
+    loop_timer_init(&c->catch_up, server_loop(s), on_catch_up, c);
+    c->leader = leader_listen(server_leader(s), &callbacks, c);
     return 0;
 }
 
@@ -77,9 +138,9 @@ static void stopping(struct server *s, void *arg)
 
     (void)s;
     (void)arg;
+    stop_acting(c);
+    leader_unlisten(c->leader); /* gives the lead to another server */
     nodes_watch_free(c->nodes_watch);
-    scheduler_stop(c->scheduler);
-    controllers_stop(c->controllers);
     cluster_free(c->scheduler_cluster);
     cluster_free(c->controllers_cluster);
     c->scheduler_api->ops->free(c->scheduler_api);

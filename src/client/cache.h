@@ -32,6 +32,11 @@ struct cache *cluster_cache_if_open(const struct cluster *c,
 bool cluster_is_synced(const struct cluster *c);              /* every open cache has its first list */
 struct api *cluster_api(struct cluster *c);
 struct loop *cluster_loop(struct cluster *c);
+/* The leader's term its plans are made in: every write of a plan carries it, and the store compares it. 0: none. */
+void cluster_set_epoch(struct cluster *c, uint64_t epoch);
+uint64_t cluster_epoch(const struct cluster *c);
+/* Has every open cache seen at least the revision that `revision_of` names for its kind? */
+bool cluster_has_seen(const struct cluster *c, uint64_t (*revision_of)(void *arg, const struct kind *kind), void *arg);
 
 /* A cache of part of a kind (a node's pods), outside any cluster. */
 struct cache *cache_new(struct loop *loop, struct api *api, const struct api_watch_request *request);

@@ -7,6 +7,7 @@ struct cluster {
     struct loop *loop;
     struct api *api;
     struct cache **caches; /* by kind_index() */
+    uint64_t epoch;
 };
 
 struct cluster *cluster_new(struct loop *loop, struct api *api)
@@ -59,4 +60,23 @@ struct api *cluster_api(struct cluster *c)
 struct loop *cluster_loop(struct cluster *c)
 {
     return c->loop;
+}
+
+void cluster_set_epoch(struct cluster *c, uint64_t epoch)
+{
+    c->epoch = epoch;
+}
+
+uint64_t cluster_epoch(const struct cluster *c)
+{
+    return c->epoch;
+}
+
+bool cluster_has_seen(const struct cluster *c, uint64_t (*revision_of)(void *arg, const struct kind *kind), void *arg)
+{
+    for (size_t i = 0; i < kinds_count; i++)
+        if (c->caches[i] &&
+            (!cache_is_synced(c->caches[i]) || cache_revision(c->caches[i]) < revision_of(arg, kinds[i])))
+            return false;
+    return true;
 }

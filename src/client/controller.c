@@ -328,6 +328,21 @@ static void runner_start(struct controllers *c, struct runner *r, const struct c
             listen_once(r, kinds[i]);
 }
 
+void controllers_warm(struct cluster *cluster, const struct controller *const *list)
+{
+    for (; *list; list++) {
+        if ((*list)->kind)
+            cluster_cache(cluster, (*list)->kind);
+        for (const struct trigger *t = (*list)->triggers; t->kind; t++)
+            cluster_cache(cluster, t->kind);
+        for (const struct kind *const *kind = (*list)->reads; *kind; kind++)
+            cluster_cache(cluster, *kind);
+        for (size_t i = 0; (*list)->all_kinds && i < kinds_count; i++)
+            if (kinds[i]->verbs & VERB_WATCH)
+                cluster_cache(cluster, kinds[i]);
+    }
+}
+
 struct controllers *controllers_start(struct cluster *cluster, struct env *env, const struct controller *const *list,
                                       const struct controller_config *config, struct facts *facts)
 {

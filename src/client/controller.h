@@ -172,6 +172,8 @@ void plan_done(struct plan *p); /* drops the objects the steps hold */
 struct controllers; /* all controllers of a process, on one loop */
 
 /* `list` ends with NULL. Starts watching at once; passes begin when the caches a controller reads are synced. */
+/* Open the caches the controllers read, without running them: a standby that takes over finds them filled. */
+void controllers_warm(struct cluster *cluster, const struct controller *const *list);
 struct controllers *controllers_start(struct cluster *cluster, struct env *env, const struct controller *const *list,
                                       const struct controller_config *config, struct facts *facts);
 void controllers_stop(struct controllers *c);           /* writes already sent may still take effect */

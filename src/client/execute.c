@@ -31,6 +31,7 @@ struct execution {
     execute_done_fn *done;
     void *arg;
     size_t next, open;
+    uint64_t epoch; /* of the term the plan was made in */
     struct execute_done how;
     struct error err;
     struct wait *waits;
@@ -263,6 +264,7 @@ static void send(struct execution *x, struct plan_step *step)
     sent = xnew(struct sent);
     *sent = (struct sent){ x, step };
     call = call_of(step);
+    call.epoch = x->epoch;
     x->open++;
     x->how.writes += step->type != STEP_LIVE_READ;
     api_call(cluster_api(x->cluster), &call, on_answer, sent);
@@ -281,6 +283,7 @@ struct execution *execute_plan(struct cluster *cluster, struct event_recorder *e
     struct execution *x = xnew(struct execution);
 
     x->cluster = cluster;
+    x->epoch = cluster_epoch(cluster);
     x->events = events;
     x->arena = arena;
     x->plan = plan;

@@ -45,6 +45,7 @@ struct scheduler {
     struct loop_timer retry;
     size_t calls_open;
     bool stopped;
+    uint64_t epoch; /* of the term it was started in */
     struct scheduler_stats stats;
 };
 
@@ -277,7 +278,8 @@ static void tell(struct pending *p, struct str message)
                                  .subresource = STR("status"),
                                  .patch = buf_str(&patch),
                                  .patch_type = API_PATCH_STRATEGIC,
-                                 .grace_seconds = -1 },
+                                 .grace_seconds = -1,
+                                 .epoch = s->epoch },
              on_told, s);
 }
 
@@ -355,7 +357,8 @@ static void bind(struct pending *p, const char *node, struct arena *a)
                                  .name = object_name(pod),
                                  .subresource = STR("binding"),
                                  .body = body,
-                                 .grace_seconds = -1 },
+                                 .grace_seconds = -1,
+                                 .epoch = s->epoch },
              on_bound, b);
     object_unref(body);
 }
@@ -391,11 +394,18 @@ static void run(void *arg)
 
 /* --- starting ----------------------------------------------------------------------------------------------------------------------- */
 
+void scheduler_warm(struct cluster *cluster)
+{
+    cluster_cache(cluster, &kind_node);
+    cluster_cache(cluster, &kind_pod);
+}
+
 struct scheduler *scheduler_start(struct cluster *cluster, struct env *env)
 {
     struct scheduler *s = xnew(struct scheduler);
 
     s->cluster = cluster;
+    s->epoch = cluster_epoch(cluster);
     s->env = env;
     list_init(&s->ready);
     list_init(&s->waiting);
@@ -406,6 +416,13 @@ struct scheduler *scheduler_start(struct cluster *cluster, struct env *env)
     s->pods = cluster_cache(cluster, &kind_pod);
     cache_listen(s->nodes, on_node, on_progress, s);
     cache_listen(s->pods, on_pod, on_progress, s);
+    /* What the caches know already counts like what they learn later. */
+    struct objects known = cache_all(s->nodes);
+    for (size_t i = 0; i < known.count; i++)
+        on_node(s, s->nodes, NULL, known.items[i]);
+    known = cache_all(s->pods);
+    for (size_t i = 0; i < known.count; i++)
+        on_pod(s, s->pods, NULL, known.items[i]);
     return s;
 }
 

@@ -14,6 +14,8 @@
 
 struct scheduler;
 
+/* Open the caches it reads, without running it: a standby that takes over finds them filled. */
+void scheduler_warm(struct cluster *cluster);
 struct scheduler *scheduler_start(struct cluster *cluster, struct env *env);
 void scheduler_stop(struct scheduler *s); /* bindings already sent may still take effect; NULL is fine */
 

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "server/discovery.h"
+#include "server/leader.h"
 #include "server/server_internal.h"
 
 #include <stdlib.h>
@@ -158,6 +159,18 @@ static double metric_disk_bytes(struct server *s)
 static double metric_read_only(struct server *s)
 {
     return stats_of(s).read_only ? 1 : 0;
+}
+static double metric_leader(struct server *s)
+{
+    return leader_is_me(server_leader(s)) ? 1 : 0;
+}
+static double metric_leader_epoch(struct server *s)
+{
+    return (double)leader_epoch_seen(server_leader(s));
+}
+static double metric_leader_elections(struct server *s)
+{
+    return (double)leader_elections(server_leader(s));
 }
 static double metric_connections(struct server *s)
 {

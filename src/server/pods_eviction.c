@@ -117,6 +117,7 @@ static void delete_pod(struct eviction *e)
                                  .uid_precondition = str_empty(uid) ? e->uid : uid,
                                  .dry_run = r->options.dry_run,
                                  .grace_seconds = value_to_int(grace, -1),
+                                 .epoch = r->epoch,
                                  .propagation = str_empty(policy) ? NULL : arena_strdup(&r->arena, policy) },
              deleted, e);
 }
@@ -231,7 +232,8 @@ static void count(struct eviction *e, const struct object *budget)
                                  .subresource = STR("status"),
                                  .body = body,
                                  .field_manager = STR("klein-server"),
-                                 .grace_seconds = -1 },
+                                 .grace_seconds = -1,
+                                 .epoch = r->epoch },
              budget_written, e);
 }
 

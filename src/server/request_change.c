@@ -3,6 +3,7 @@
 
 #include "kinds/fields.h"
 #include "object/managed.h"
+#include "server/leader.h"
 #include "server/server_internal.h"
 
 #define ATTEMPTS_MAX 5
@@ -70,6 +71,8 @@ static void on_written(void *arg, const struct object *written, const struct err
         fail_conflict(r, w->kind, w->name, &r->err, MODIFIED_TEXT);
     else
         fail(&r->err, err->code, "%s", error_text(err));
+    if (err->code == ERR_TERM_OVER)
+        leader_refused(server_leader(r->server), r->epoch);
     finish(w, PHASE_FAILED);
 }
 

@@ -132,6 +132,15 @@ static int open_store(struct server *s, struct error *err)
     return s->store ? 0 : -1;
 }
 
+static int open_store_and_follow(struct server *s, struct error *err)
+{
+    if (open_store(s, err) < 0)
+        return -1;
+    s->store->on_progress = state_on_progress;
+    s->store->on_progress_arg = s->state;
+    return 0;
+}
+
 static void report_failed_start(void *arg)
 {
     struct server *s = arg;
@@ -142,7 +151,7 @@ void server_start(struct server *s, server_done_fn *ready, void *arg)
 {
     s->start_done = ready;
     s->start_arg = arg;
-    if (open_store(s, &s->start_error) < 0)
+    if (open_store_and_follow(s, &s->start_error) < 0)
         loop_post(s->loop, report_failed_start, s);
     else
         state_load(s->state, s->store, on_loaded, s);

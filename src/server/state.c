@@ -267,6 +267,13 @@ void state_on_change(void *arg, const struct store_change *c)
     change_unref(change);
 }
 
+void state_on_progress(void *arg, uint64_t revision)
+{
+    struct state *s = arg;
+    if (s->loaded)
+        s->revision = MAX(s->revision, revision);
+}
+
 /* --- loading ------------------------------------------------------------------------------------------------------------ */
 
 static void load_entry(void *arg, struct str key, struct str value, uint64_t revision)

@@ -16,8 +16,9 @@
 struct state *state_new(struct loop *loop, struct env *env);
 typedef void state_done_fn(void *arg, const struct error *err);
 void state_load(struct state *s, struct store *store, state_done_fn *ready, void *arg);
-store_change_fn state_on_change;  /* give it to the store's open, with the state as argument */
-void state_free(struct state *s); /* after the store is closed; NULL is fine */
+store_change_fn state_on_change;     /* give it to the store's open, with the state as argument */
+store_progress_fn state_on_progress; /* the same for what the store tells of revisions without changes */
+void state_free(struct state *s);    /* after the store is closed; NULL is fine */
 struct store *state_store(struct state *s);
 
 /* --- writes ----------------------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "kinds/fields.h"
 #include "object/managed.h"
 #include "object/schema_walk.h"
+#include "server/leader.h"
 #include "server/server_internal.h"
 
 #define NAME_ATTEMPTS_MAX 8 /* KEP-4420: retries of a generated name that is taken */
@@ -216,6 +217,8 @@ static void on_written(void *arg, const struct object *written, const struct err
         result = PHASE_RESTART;
         r->core.alone = true;
     } else {
+        if (err->code == ERR_TERM_OVER)
+            leader_refused(server_leader(r->server), r->epoch);
         fail(&r->err, err->code, "%s", error_text(err));
         if (err->code == ERR_TOO_MANY_REQUESTS || err->code == ERR_UNAVAILABLE)
             r->err.retry_after_s = 1;

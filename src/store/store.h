@@ -100,6 +100,8 @@ struct store {
     struct loop *loop;
     store_change_fn *on_change;
     void *on_change_arg;
+    bool
+        shared; /* other servers write to it, too: what on_change told may lag behind, store_barrier() catches up. Set by the open */
     store_progress_fn *on_progress; /* these two may be set after the open, before the loop goes on; NULL at first */
     store_lost_fn *on_lost;
     void *on_progress_arg, *on_lost_arg;

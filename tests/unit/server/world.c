@@ -19,9 +19,11 @@ void world_start_with(struct world *w, const struct server_config *config)
 {
     *w = (struct world){ 0 };
     w->body.max = 64 * MIB;
-    env_sim_init(&w->sim, test_seed(), 1790000000000);
-    w->loop = loop_new_sim(&w->sim);
     struct server_config own = *config;
+    w->guest = own.loop;
+    if (!w->guest)
+        env_sim_init(&w->sim, test_seed(), 1790000000000);
+    w->loop = w->guest ? own.loop : loop_new_sim(&w->sim);
     own.loop = w->loop;
     w->server = server_new(&own);
     bool ready = false;
@@ -52,7 +54,8 @@ void world_stop(struct world *w)
     http_client_free(w->client);
     server_stop(w->server, on_stopped, &stopped);
     ASSERT(loop_sim_run_until(w->loop, is_done, &stopped, 60000));
-    loop_free(w->loop);
+    if (!w->guest)
+        loop_free(w->loop);
     arena_done(&w->arena);
     buf_done(&w->body);
 }

@@ -20,6 +20,7 @@
 struct world {
     struct env_sim sim;
     struct loop *loop;
+    bool guest; /* the loop is another's */
     struct server *server;
     struct http_client *client;
     const char *accept, *content_type; /* of the next requests; NULL: JSON */
@@ -32,7 +33,8 @@ struct world {
 };
 
 void world_start(struct world *w);
-void world_start_with(struct world *w, const struct server_config *config); /* loop is filled in */
+void world_start_with(struct world *w,
+                      const struct server_config *config); /* a loop is made when there is none in it */
 void world_stop(struct world *w);
 void world_advance(struct world *w, int64_t ms);
 
