@@ -51,6 +51,8 @@ static void on_node(void *arg, const struct node_facts *node)
     facts_set_node(&c->facts, node->name,
                    &(struct fact_node){ .connected = node->connected,
                                         .silent = node->silent,
+                                        .confirmed = node->confirmed,
+                                        .fenced = node->fenced,
                                         .last_seen_ms = now_ms - node->last_seen_age_ms,
                                         .applied_endpointslices = node->applied_endpointslices });
 }

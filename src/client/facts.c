@@ -61,3 +61,15 @@ int64_t facts_silent_ms(const struct facts *f, struct str name)
     /* Not connected alone is not silent: an agent that restarts is back before the server calls it so. */
     return node->silent ? MAX(f->now_ms - node->last_seen_ms, 1) : 0;
 }
+
+bool facts_confirmed(const struct facts *f, struct str name)
+{
+    const struct fact_node *node = facts_node(f, name);
+
+    return f->settled && node && node->silent && node->confirmed;
+}
+
+bool facts_fenced(const struct facts *f, struct str name)
+{
+    return facts_confirmed(f, name) && facts_node(f, name)->fenced;
+}

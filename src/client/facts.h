@@ -12,6 +12,8 @@ struct fact_node {
     bool connected, silent;
     int64_t last_seen_ms; /* monotonic time the node was last heard; silence = now - this */
     uint64_t applied_endpointslices;
+    bool confirmed; /* silent, and other nodes do not hear it either: what is replaceable may be replaced */
+    bool fenced;    /* confirmed for so long that its guard has stopped what must be one */
 };
 
 struct facts {
@@ -30,5 +32,7 @@ void facts_set_node(struct facts *f, struct str name, const struct fact_node *no
 void facts_set_settled(struct facts *f, bool settled, int64_t now_ms);
 /* How long the node has been silent; 0 when it is heard or nobody may be judged yet. */
 int64_t facts_silent_ms(const struct facts *f, struct str name);
+bool facts_confirmed(const struct facts *f, struct str name); /* a node unknown to the facts is not */
+bool facts_fenced(const struct facts *f, struct str name);
 
 #endif

@@ -2,11 +2,11 @@
  * Node lifecycle: silence becomes conditions, conditions become taints.
  * Source of conditions, taints and texts: k8s.io/kubernetes/pkg/controller/nodelifecycle.
  *
- * Who is silent is a fact of the servers' streams (client/facts.h), not of a lease: a node is noticed within a second. When every
- * node is silent it is the control plane that is cut off: no condition is changed then, and taints that evict for silence, set
- * while the nodes fell silent one after the other, are taken back. When more than a zone's share is silent, nodes are still marked,
- * so that nothing new goes there, but only the pods of those that fell silent first are evicted: no more nodes than the
- * largest zone has, and at most half of all, carry a NoExecute taint for silence at any time.
+ * Who is silent is a fact of the servers' streams (client/facts.h), not of a lease: a node is noticed within a second. A silent node gets
+ * nothing new; its pods are evicted only when the node is *confirmed*: no other node hears it either. When every node is silent
+ * it is the control plane that is cut off: nothing is changed then; when most are, nobody is evicted, and taints that evict, set
+ * while the nodes fell silent one after the other, are taken back. At any time no more nodes than the largest zone has, and at most half
+ * of all, carry a NoExecute taint for silence.
  */
 #include "base/map.h"
 #include "base/time.h"
@@ -14,7 +14,8 @@
 #include "controllers/pod.h"
 #include "kinds/fields.h"
 
-#define SILENT_LOOK_MS    500
+#define SILENT_LOOK_MS    250
+#define EVICT_SILENT_MS   1500            /* time for the others to fall silent, too, and for the peers' word */
 #define CONNECT_MS        (5 * SECOND_MS) /* as the server's reconnect window */
 #define TAINT_UNREACHABLE "node.kubernetes.io/unreachable"
 #define TAINT_NOT_READY   "node.kubernetes.io/not-ready"
@@ -151,7 +152,7 @@ static bool may_evict(const struct reconcile *r)
     return evicted < evictions_max(nodes);
 }
 
-static void plan_taints(struct reconcile *r, bool silent, bool cut_off)
+static void plan_taints(struct reconcile *r, bool silent, bool may_leave)
 {
     struct value *tree = value_of_view(r->arena, object_root(r->object));
     struct value *spec = value_make_object(r->arena, tree, F_NODE_SPEC);
@@ -162,7 +163,7 @@ static void plan_taints(struct reconcile *r, bool silent, bool cut_off)
     bool changed = false;
 
     changed |= want_taint(r, taints, TAINT_UNREACHABLE, "NoSchedule", unreachable);
-    changed |= want_taint(r, taints, TAINT_UNREACHABLE, "NoExecute", unreachable && !cut_off && may_evict(r));
+    changed |= want_taint(r, taints, TAINT_UNREACHABLE, "NoExecute", unreachable && may_leave && may_evict(r));
     changed |= want_taint(r, taints, TAINT_NOT_READY, "NoSchedule", not_ready);
     changed |= want_taint(r, taints, TAINT_NOT_READY, "NoExecute", not_ready);
     for (size_t i = 0; i < ARRAY_SIZE(condition_taints); i++) {
@@ -182,14 +183,29 @@ static void plan_taints(struct reconcile *r, bool silent, bool cut_off)
 
 /* --- the pass ------------------------------------------------------------------------------------------------------------------------- */
 
-static bool all_are_silent(const struct reconcile *r)
+struct silence {
+    bool all, most;
+};
+
+static struct silence silence_of_all(const struct reconcile *r)
 {
     struct objects nodes = reconcile_all(r, &kind_node);
+    size_t silent = 0;
 
     for (size_t i = 0; i < nodes.count; i++)
-        if (facts_silent_ms(r->facts, object_name(nodes.items[i])) == 0)
-            return false;
-    return nodes.count > 1;
+        silent += facts_silent_ms(r->facts, object_name(nodes.items[i])) > 0;
+    return (struct silence){ .all = nodes.count > 1 && silent == nodes.count,
+                             .most = nodes.count > 1 && silent * 2 > nodes.count };
+}
+
+/* What has begun goes on while it is only unsure: a node that was given up is not taken back by a late word. */
+static bool may_leave(struct reconcile *r, bool silent, bool most_silent)
+{
+    int64_t silent_ms = facts_silent_ms(r->facts, r->name);
+
+    if (!silent)
+        return has_taint(r->object, TAINT_UNREACHABLE, "NoExecute"); /* until it says that it is Ready */
+    return !most_silent && facts_confirmed(r->facts, r->name) && silent_ms >= EVICT_SILENT_MS;
 }
 
 /* A node that has just been registered is given time to connect. */
@@ -209,24 +225,25 @@ static bool is_silent(struct reconcile *r)
 
 static int reconcile(struct reconcile *r, struct error *err)
 {
-    bool silent, cut_off;
+    struct silence others;
+    bool silent;
 
     (void)err;
     if (!r->object || pod_is_terminating(r->object))
         return 0;
     silent = is_silent(r);
-    cut_off = silent && all_are_silent(r);
+    others = silent ? silence_of_all(r) : (struct silence){ 0 };
     if (silent)
         plan_wake(r, SILENT_LOOK_MS); /* whether the others fall silent too decides about this one */
-    if (cut_off && !has_taint(r->object, TAINT_UNREACHABLE, "NoExecute"))
+    if (others.all && !has_taint(r->object, TAINT_UNREACHABLE, "NoExecute"))
         return 0;
-    if (silent && !cut_off &&
+    if (silent && !others.all &&
         !str_is(view_str_at(pod_condition(r->object, "Ready"), F_NODE_CONDITION_STATUS), "Unknown")) {
         plan_unknown(
             r); /* the endpoints follow from this write; the taints come with the next pass, which it triggers */
         return 0;
     }
-    plan_taints(r, silent, cut_off);
+    plan_taints(r, silent, may_leave(r, silent, others.most));
     return 0;
 }
 

@@ -1,5 +1,8 @@
 /*
  * Taint eviction: pods leave a node whose NoExecute taints they do not tolerate, or no longer.
+ *
+ * A pod that must be one (pod.h) stays on a node that is not heard until the node cannot write any more: it is fenced (client/facts.h), or somebody
+ * who knows has set the taint node.kubernetes.io/out-of-service. Then it is deleted without grace, for nobody is there to end it.
  * Source: k8s.io/kubernetes/pkg/controller/tainteviction; tolerations: k8s.io/api/core/v1 ToleratesTaint.
  */
 #include "base/time.h"
@@ -66,6 +69,46 @@ static void judge(struct reconcile *r, const struct object *pod, struct view tai
     plan_delete(r, &kind_pod, pod, NULL, -1);
 }
 
+/* Nobody on that node writes any more, though the node cannot say so. */
+static const char *why_gone(const struct reconcile *r, struct view taints)
+{
+    struct view_iter it = { 0 };
+
+    if (facts_silent_ms(r->facts, r->name) == 0)
+        return NULL;
+    while (view_next(taints, &it))
+        if (str_is(view_str_at(it.value, F_TAINT_KEY), "node.kubernetes.io/out-of-service"))
+            return "is out of service";
+    return facts_fenced(r->facts, r->name) ? "is fenced: it has stopped the pod itself" : NULL;
+}
+
+static bool has_evicting_taint(struct view taints, const char *key)
+{
+    struct view_iter it = { 0 };
+
+    while (view_next(taints, &it))
+        if (str_is(view_str_at(it.value, F_TAINT_EFFECT), "NoExecute") &&
+            (!key || str_is(view_str_at(it.value, F_TAINT_KEY), key)))
+            return true;
+    return false;
+}
+
+static void judge_single(struct reconcile *r, const struct object *pod, struct view taints)
+{
+    const char *gone = why_gone(r, taints);
+
+    if (!gone && !has_evicting_taint(taints, "node.kubernetes.io/unreachable")) {
+        if (!pod_is_terminating(pod))
+            judge(r, pod, taints);
+        return;
+    }
+    if (!gone || !has_evicting_taint(taints, NULL))
+        return;
+    plan_event(r, &kind_pod, pod, "Warning", "NodeGone", "Deleting Pod %.*s/%.*s at once: node %.*s %s",
+               STR_ARG(object_namespace(pod)), STR_ARG(object_name(pod)), STR_ARG(r->name), gone);
+    plan_delete(r, &kind_pod, pod, NULL, 0);
+}
+
 static int reconcile(struct reconcile *r, struct error *err)
 {
     struct view taints = view_path(object_root(r->object), F_NODE_SPEC, F_NODE_SPEC_TAINTS);
@@ -74,9 +117,15 @@ static int reconcile(struct reconcile *r, struct error *err)
     (void)err;
     if (!r->object || view_count(taints) == 0)
         return 0;
-    for (size_t i = 0; i < pods.count; i++)
-        if (!pod_is_terminating(pods.items[i]) && !pod_is_finished(pods.items[i]))
-            judge(r, pods.items[i], taints);
+    for (size_t i = 0; i < pods.count; i++) {
+        const struct object *pod = pods.items[i];
+        if (pod_is_finished(pod))
+            continue;
+        if (pod_must_be_one(pod))
+            judge_single(r, pod, taints);
+        else if (!pod_is_terminating(pod))
+            judge(r, pod, taints);
+    }
     return 0;
 }
 
@@ -93,5 +142,6 @@ const struct controller controller_tainteviction = {
     .name = "taint-eviction",
     .kind = &kind_node,
     .triggers = { { &kind_pod, BY_FUNCTION, node_of_pod } },
+    .node_facts = true,
     .reconcile = reconcile,
 };

@@ -3,29 +3,17 @@
 #include "server/nodes.h"
 
 #include "base/log.h"
-#include "base/map.h"
-#include "object/value.h"
+#include "base/time.h"
+#include "kinds/fields.h"
+#include "server/nodes_internal.h"
 #include "server/server_internal.h"
 
 #include <stdlib.h>
 
-#define LINE_MAX_BYTES    4096
 #define STATUS_RETRY_MS   250
+#define LOOK_MS           1000
 #define SILENT_REPEAT_MS  TUNNEL_PING_MS
 #define SILENT_REPEAT_MAX 240 /* a minute of repeats; then readers count by themselves */
-
-struct node {
-    struct nodes *nodes;
-    char *name;
-    struct connection *connection; /* NULL: not connected */
-    int64_t heard_ms;              /* loop time; of the last connection when there is none */
-    bool silent;
-    unsigned repeats;
-    uint64_t applied_endpointslices;
-    char *applied_json;
-    char key[65];
-    struct loop_timer timer; /* without a connection: when it falls silent, and repeats */
-};
 
 /* One tunnel; it may outlive its place in the node when a newer one took over. */
 struct connection {
@@ -36,62 +24,9 @@ struct connection {
     struct buf line;
 };
 
-struct nodes_watch {
-    struct list link;
-    nodes_each_fn *fn;
-    void *arg;
-    bool dead;
-};
-
-struct nodes {
-    struct loop *loop;
-    struct map by_name; /* -> struct node */
-    struct list watches;
-    unsigned telling; /* depth of tell(): dead watches are freed at depth 0 */
-    struct loop_timer settle;
-    bool settled;
-};
-
-/* --- facts -------------------------------------------------------------------------------------------------------- */
-
-static int64_t heard_ms(const struct node *n)
+int64_t node_heard_first_hand_ms(const struct node *n)
 {
     return n->connection ? tunnel_heard_ms(n->connection->tunnel) : n->heard_ms;
-}
-
-static struct node_facts facts_of(const struct node *n)
-{
-    return (struct node_facts){
-        .name = str_of(n->name),
-        .connected = n->connection != NULL,
-        .silent = n->silent && n->nodes->settled,
-        .last_seen_age_ms = MAX(loop_now_ms(n->nodes->loop) - heard_ms(n), (int64_t)0),
-        .applied_endpointslices = n->applied_endpointslices,
-        .applied_json = n->applied_json ? str_of(n->applied_json) : STR("{}"),
-        .key_sha256 = str_of(n->key),
-    };
-}
-
-static void sweep(struct nodes *nodes)
-{
-    list_each (&nodes->watches, struct nodes_watch, link, w)
-        if (w->dead) {
-            list_del(&w->link);
-            free(w);
-        }
-}
-
-static void tell(struct nodes *nodes, const struct node *n)
-{
-    struct node_facts facts = { 0 };
-    if (n)
-        facts = facts_of(n);
-    nodes->telling++;
-    list_each (&nodes->watches, struct nodes_watch, link, w)
-        if (!w->dead)
-            w->fn(w->arg, n ? &facts : NULL);
-    if (--nodes->telling == 0)
-        sweep(nodes);
 }
 
 static void settled(void *arg)
@@ -102,8 +37,15 @@ static void settled(void *arg)
     nodes->settled = true;
     for (size_t i = 0; map_next(&nodes->by_name, &i, &name, &n);)
         if (((struct node *)n)->silent)
-            tell(nodes, n);
-    tell(nodes, NULL);
+            nodes_tell(nodes, n);
+    nodes_tell(nodes, NULL);
+}
+
+/* The time since the node was heard, without what we slept through ourselves. */
+static int64_t unheard_ms(const struct node *n)
+{
+    nodes_look_at_clock(n->nodes);
+    return loop_now_ms(n->nodes->loop) - MAX(node_heard_first_hand_ms(n), n->nodes->floor_ms);
 }
 
 /* Without a connection: silent from TUNNEL_SILENT_MS on. */
@@ -112,8 +54,12 @@ static void silence(void *arg)
     struct node *n = arg;
     if (n->connection)
         return;
+    if (!n->silent && unheard_ms(n) < TUNNEL_SILENT_MS) {
+        loop_timer_start(&n->timer, TUNNEL_SILENT_MS - unheard_ms(n));
+        return;
+    }
     n->silent = true;
-    tell(n->nodes, n);
+    nodes_tell(n->nodes, n);
     if (++n->repeats < SILENT_REPEAT_MAX)
         loop_timer_start(&n->timer, SILENT_REPEAT_MS);
 }
@@ -123,21 +69,11 @@ static void silence(void *arg)
 static void status_line(struct node *n, struct str line)
 {
     AUTO_ARENA struct arena a = { 0 };
-    AUTO_BUF struct buf json = BUF_MAX(LINE_MAX_BYTES);
-    struct value *report = value_parse(&a, line, NULL, NULL);
-    struct value *applied = value_get_str(report, STR("applied"));
-    if (value_type(applied) != VALUE_OBJECT) {
+    bool bad;
+    if (node_report_read(&n->report, value_parse(&a, line, NULL, NULL), loop_now_ms(n->nodes->loop), &bad))
+        nodes_tell(n->nodes, n);
+    else if (bad)
         log_warn("a node's status line cannot be read", KV("node", "%s", n->name));
-        return;
-    }
-    int64_t revision = value_to_int(value_get_str(applied, STR("endpointslices")), 0);
-    value_write(&json, applied);
-    if (n->applied_json && str_is(buf_str(&json), n->applied_json))
-        return;
-    n->applied_endpointslices = revision > 0 ? (uint64_t)revision : 0;
-    free(n->applied_json);
-    n->applied_json = str_dup(buf_str(&json));
-    tell(n->nodes, n);
 }
 
 static void status_body(struct http_call *call, struct str bytes, void *arg)
@@ -167,8 +103,10 @@ static void status_done(UNUSED struct http_call *call, UNUSED const struct error
 {
     struct connection *c = arg;
     c->status = NULL;
-    if (c->node)
-        loop_timer_start(&c->retry, STATUS_RETRY_MS);
+    if (!c->node)
+        return;
+    c->node->report.speaks = false; /* until it says anew whom it hears */
+    loop_timer_start(&c->retry, STATUS_RETRY_MS);
 }
 
 static void status_open(void *arg)
@@ -192,6 +130,7 @@ static void connection_end(struct connection *c)
     c->node = NULL;
     if (n && n->connection == c) {
         n->heard_ms = tunnel_heard_ms(c->tunnel);
+        n->report.speaks = false;
         n->connection = NULL;
     }
 }
@@ -203,7 +142,7 @@ static void on_silent(UNUSED struct tunnel *t, UNUSED int64_t silent_ms, void *a
         return;
     c->node->silent = true;
     if (c->node->repeats++ < SILENT_REPEAT_MAX)
-        tell(c->node->nodes, c->node);
+        nodes_tell(c->node->nodes, c->node);
 }
 
 static void on_alive(UNUSED struct tunnel *t, void *arg)
@@ -213,7 +152,7 @@ static void on_alive(UNUSED struct tunnel *t, void *arg)
         return;
     c->node->silent = false;
     c->node->repeats = 0;
-    tell(c->node->nodes, c->node);
+    nodes_tell(c->node->nodes, c->node);
 }
 
 static void on_closed(UNUSED struct tunnel *t, const struct error *err, void *arg)
@@ -222,16 +161,16 @@ static void on_closed(UNUSED struct tunnel *t, const struct error *err, void *ar
     struct node *n = c->node;
     connection_end(c);
     if (n) {
-        int64_t age_ms = loop_now_ms(n->nodes->loop) - n->heard_ms;
+        int64_t age_ms = unheard_ms(n);
         log_info("node disconnected", KV("node", "%s", n->name), KV("why", "%s", err ? error_text(err) : "closed"));
         loop_timer_start(&n->timer, MAX(TUNNEL_SILENT_MS - age_ms, (int64_t)0));
-        tell(n->nodes, n);
+        nodes_tell(n->nodes, n);
     }
     buf_done(&c->line);
     free(c);
 }
 
-static struct node *node_make(struct nodes *nodes, struct str name, struct error *err)
+struct node *nodes_make(struct nodes *nodes, struct str name, struct error *err)
 {
     struct node *n = map_get(&nodes->by_name, name);
     if (n)
@@ -241,7 +180,8 @@ static struct node *node_make(struct nodes *nodes, struct str name, struct error
     n = xnew(struct node);
     n->nodes = nodes;
     n->name = str_dup(name);
-    n->heard_ms = loop_now_ms(nodes->loop);
+    n->heard_ms = nodes->floor_ms;
+    n->silent = true; /* here; until it connects */
     loop_timer_init(&n->timer, nodes->loop, silence, n);
     map_put(&nodes->by_name, name, n);
     return n;
@@ -252,7 +192,7 @@ int nodes_accept(struct nodes *nodes, struct str name, struct http_exchange *x, 
     static const struct tunnel_callbacks callbacks = { .on_silent = on_silent,
                                                        .on_alive = on_alive,
                                                        .on_closed = on_closed };
-    struct node *n = node_make(nodes, name, err);
+    struct node *n = nodes_make(nodes, name, err);
     char key[65] = "";
     if (!n)
         return -1;
@@ -273,7 +213,7 @@ int nodes_accept(struct nodes *nodes, struct str name, struct http_exchange *x, 
         tunnel_close(old->tunnel);
     }
     c->node = n;
-    c->line = (struct buf)BUF_MAX(LINE_MAX_BYTES);
+    c->line = (struct buf)BUF_MAX(NODES_LINE_MAX_BYTES);
     loop_timer_init(&c->retry, nodes->loop, status_open, c);
     n->connection = c;
     n->silent = false;
@@ -282,7 +222,7 @@ int nodes_accept(struct nodes *nodes, struct str name, struct http_exchange *x, 
     loop_timer_stop(&n->timer);
     log_info("node connected", KV("node", "%s", n->name));
     status_open(c);
-    tell(nodes, n);
+    nodes_tell(nodes, n);
     return 0;
 }
 
@@ -292,7 +232,8 @@ struct nodes *nodes_new(struct loop *loop)
 {
     struct nodes *nodes = xnew(struct nodes);
     nodes->loop = loop;
-    list_init(&nodes->watches);
+    nodes_facts_init(nodes);
+    loop_timer_init(&nodes->look, loop, NULL, NULL);
     loop_timer_init(&nodes->settle, loop, settled, nodes);
     loop_timer_start(&nodes->settle, NODES_RECONNECT_WINDOW_MS);
     return nodes;
@@ -312,13 +253,15 @@ void nodes_free(struct nodes *nodes)
             tunnel_close(c->tunnel);
         }
         loop_timer_stop(&n->timer);
+        node_report_done(&n->report);
+        for (size_t k = 0; k < NODES_SERVERS_MAX; k++)
+            node_report_done(&n->words[k].report);
         free(n->name);
-        free(n->applied_json);
         free(n);
     }
-    list_each (&nodes->watches, struct nodes_watch, link, w)
-        free(w);
+    nodes_facts_done(nodes);
     loop_timer_stop(&nodes->settle);
+    loop_timer_stop(&nodes->look);
     map_done(&nodes->by_name);
     free(nodes);
 }
@@ -326,24 +269,6 @@ void nodes_free(struct nodes *nodes)
 bool nodes_settled(const struct nodes *nodes)
 {
     return nodes->settled;
-}
-
-bool nodes_get(const struct nodes *nodes, struct str name, struct node_facts *ret)
-{
-    const struct node *n = map_get(&nodes->by_name, name);
-    if (n)
-        *ret = facts_of(n);
-    return n != NULL;
-}
-
-void nodes_each(const struct nodes *nodes, nodes_each_fn *fn, void *arg)
-{
-    struct str name;
-    void *value;
-    for (size_t i = 0; map_next(&nodes->by_name, &i, &name, &value);) {
-        struct node_facts facts = facts_of(value);
-        fn(arg, &facts);
-    }
 }
 
 struct http_client *nodes_client(struct nodes *nodes, struct str name, struct error *err)
@@ -354,27 +279,42 @@ struct http_client *nodes_client(struct nodes *nodes, struct str name, struct er
     return fail_null(err, ERR_UNAVAILABLE, "node '%.*s' is not connected", STR_ARG(name));
 }
 
-struct nodes_watch *nodes_on_change(struct nodes *nodes, nodes_each_fn *fn, void *arg)
-{
-    struct nodes_watch *w = xnew(struct nodes_watch);
-    w->fn = fn;
-    w->arg = arg;
-    list_add_tail(&nodes->watches, &w->link);
-    return w;
-}
-
-/* Freed by the next tell(): the list may be under iteration now. */
-void nodes_watch_free(struct nodes_watch *w)
-{
-    if (w)
-        w->dead = true;
-}
-
 /* --- the part ----------------------------------------------------------------------------------------------------- */
+
+/*
+ * Nodes of the API that never connected since the start are judged as well: they may be heard by others. They get an entry when they had
+ * time to come.
+ */
+static bool know_node(void *arg, const struct object *object)
+{
+    struct nodes *nodes = arg;
+    int64_t created_ms = 0;
+    if (map_has(&nodes->by_name, object_name(object)))
+        return true;
+    time_parse(view_str_at(object_root(object), F_NODE_METADATA, F_OBJECT_META_CREATION_TIMESTAMP), &created_ms);
+    if (env_wall_ms(loop_env(nodes->loop)) - created_ms < NODES_RECONNECT_WINDOW_MS)
+        return true;
+    struct node *n = nodes_make(nodes, object_name(object), NULL);
+    if (n)
+        nodes_tell(nodes, n);
+    return true;
+}
+
+static void look_for_nodes(void *arg)
+{
+    struct server *s = arg;
+    struct nodes *nodes = server_nodes(s);
+    if (nodes->settled)
+        state_each(server_state(s), &kind_node, STR_NONE, know_node, nodes);
+    loop_timer_start(&nodes->look, LOOK_MS);
+}
 
 int nodes_init(struct server *s, UNUSED struct error *err)
 {
-    server_part_set(s, SERVER_PART_nodes, nodes_new(server_loop(s)));
+    struct nodes *nodes = nodes_new(server_loop(s));
+    server_part_set(s, SERVER_PART_nodes, nodes);
+    loop_timer_init(&nodes->look, server_loop(s), look_for_nodes, s);
+    loop_timer_start(&nodes->look, LOOK_MS);
     return 0;
 }
 

@@ -35,6 +35,7 @@ static bool names_ready(struct view endpoint, struct str uid)
 struct search {
     struct str uid;
     bool ready;
+    const struct nodes *nodes;
 };
 
 static bool look_slice(void *arg, const struct object *slice)
@@ -54,6 +55,23 @@ static void applied_min(void *arg, const struct node_facts *f)
         *min = f->applied_endpointslices;
 }
 
+/* A server that just started does not know yet who is connected: each Node of the API is waited for. */
+static bool is_here(void *arg, const struct object *node)
+{
+    struct search *s = arg;
+    struct node_facts facts;
+    s->ready = nodes_get(s->nodes, object_name(node), &facts) && facts.connected;
+    return s->ready;
+}
+
+static bool all_are_here(struct server *s)
+{
+    struct search search = { .ready = true, .nodes = server_nodes(s) };
+    if (!nodes_settled(search.nodes))
+        state_each(server_state(s), &kind_node, STR_NONE, is_here, &search);
+    return search.ready;
+}
+
 /* True when nothing new can reach the pod any more. */
 static bool is_done(struct removal *w)
 {
@@ -68,7 +86,7 @@ static bool is_done(struct removal *w)
         w->revision = MAX(w->all->slices_revision, (uint64_t)1);
     }
     nodes_each(server_nodes(s), applied_min, &applied);
-    return w->all->slices_revision == 0 || applied >= w->revision;
+    return w->all->slices_revision == 0 || (applied >= w->revision && all_are_here(s));
 }
 
 static void finish(struct removal *w, bool acknowledged)

@@ -195,6 +195,7 @@ static void tell(struct agent *a, bool connected, bool silent)
     const struct fact_node *was = facts_node(&a->world->facts, str_of(a->name));
     struct fact_node now = { .connected = connected,
                              .silent = silent,
+                             .confirmed = silent,
                              .last_seen_ms = silent && was ? was->last_seen_ms : env_monotonic_ms(&a->world->env.env),
                              .applied_endpointslices = was ? was->applied_endpointslices : 0 };
 

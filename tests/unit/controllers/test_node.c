@@ -16,10 +16,12 @@ static void add_node(const char *name)
     seen_add(&s, &kind_node, "{'metadata':{'name':'%s'},'spec':{}," READY("True") "}", name);
 }
 
+/* A silent node is confirmed here unless a sentence says otherwise. */
 static void hear(const char *name, bool silent)
 {
-    facts_set_node(&s.facts, str_of(name),
-                   &(struct fact_node){ .connected = !silent, .silent = silent, .last_seen_ms = 0 });
+    facts_set_node(
+        &s.facts, str_of(name),
+        &(struct fact_node){ .connected = !silent, .silent = silent, .confirmed = silent, .last_seen_ms = 0 });
 }
 
 static void start(int nodes)
@@ -150,8 +152,7 @@ TEST("at most half of the nodes are evicted for silence; the others are only kep
     seen_done(&s);
 }
 
-TEST("no more nodes than a zone has are evicted for silence: two silent zones of three are the control plane's own "
-     "trouble")
+TEST("when most nodes are silent nobody is evicted: two silent zones of three are the control plane's own trouble")
 {
     seen_init(&s);
     env_sim_advance(&s.env, 60000);
@@ -169,7 +170,60 @@ TEST("no more nodes than a zone has are evicted for silence: two silent zones of
         seen_settle(&s, &controller_node, "", name);
         evicted += str_contains(taints(name), STR("NoExecute"));
     }
+    ASSERT_INT(evicted, 0);
+    ASSERT_CONTAINS(taints("n2"), "unreachable:NoSchedule");
+    seen_done(&s);
+}
+
+TEST("no more nodes than the largest zone has are evicted for silence")
+{
+    seen_init(&s);
+    env_sim_advance(&s.env, 60000);
+    facts_set_settled(&s.facts, true, 0);
+    for (int i = 0; i < 9; i++) {
+        char name[] = { 'n', (char)('1' + i), 0 };
+        seen_add(&s, &kind_node,
+                 "{'metadata':{'name':'%s','labels':{'topology.kubernetes.io/zone':'%c'}},'spec':{}," READY("True") "}",
+                 name, 'a' + i % 4);
+        hear(name, i < 4);
+    }
+    int evicted = 0;
+    for (int i = 0; i < 9; i++) {
+        char name[] = { 'n', (char)('1' + i), 0 };
+        seen_settle(&s, &controller_node, "", name);
+        evicted += str_contains(taints(name), STR("NoExecute"));
+    }
     ASSERT_INT(evicted, 3);
+    seen_done(&s);
+}
+
+TEST("a silent node that other nodes hear leaves the endpoints and gets nothing new, and keeps its pods")
+{
+    start(3);
+    facts_set_node(&s.facts, STR("n1"), &(struct fact_node){ .silent = true });
+    ASSERT_CONTAINS(plan("n1"), "\"type\":\"Ready\",\"status\":\"Unknown\"");
+    seen_settle(&s, &controller_node, "", "n1");
+    ASSERT_STR(taints("n1"), "node.kubernetes.io/unreachable:NoSchedule ");
+    hear("n1", true);
+    seen_settle(&s, &controller_node, "", "n1");
+    ASSERT_CONTAINS(taints("n1"), "unreachable:NoExecute");
+    facts_set_node(&s.facts, STR("n1"), &(struct fact_node){ .silent = true });
+    seen_settle(&s, &controller_node, "", "n1"); /* another way to it was found */
+    ASSERT_STR(taints("n1"), "node.kubernetes.io/unreachable:NoSchedule ");
+    seen_done(&s);
+}
+
+TEST("a confirmed node is given a moment before its pods leave: the others may be falling silent, too")
+{
+    start(3);
+    facts_set_node(&s.facts, STR("n1"),
+                   &(struct fact_node){ .silent = true, .confirmed = true, .last_seen_ms = 60000 - 1200 });
+    seen_settle(&s, &controller_node, "", "n1");
+    ASSERT_STR(taints("n1"), "node.kubernetes.io/unreachable:NoSchedule ");
+    ASSERT(s.plan.wake_after_ms > 0 && s.plan.wake_after_ms <= 300);
+    env_sim_advance(&s.env, 300);
+    seen_settle(&s, &controller_node, "", "n1");
+    ASSERT_CONTAINS(taints("n1"), "unreachable:NoExecute");
     seen_done(&s);
 }
 
@@ -234,6 +288,72 @@ TEST("a toleration without a limit keeps the pod; of several limits the shortest
     ASSERT_STR(evict(3600, "{'operator':'Exists'}"), "");
     seen_done(&s);
     ASSERT_CONTAINS(evict(3, "{" UNREACHABLE "},{" UNREACHABLE ",'tolerationSeconds':2}"), "delete Pod default/p\n");
+    seen_done(&s);
+}
+
+/* --- pods that must be one ------------------------------------------------------------------------------------------------------- */
+
+#define ORDINAL                                                                                                        \
+    "'ownerReferences':[{'apiVersion':'apps/v1','kind':'StatefulSet','name':'db','uid':'u','controller':true}]"
+
+static struct str evict_single(const char *taint, const struct fact_node *fact, const char *metadata, const char *spec)
+{
+    seen_init(&s);
+    env_sim_advance(&s.env, 60000);
+    facts_set_settled(&s.facts, true, 0);
+    facts_set_node(&s.facts, STR("n1"), fact);
+    seen_add(&s, &kind_node, "{'metadata':{'name':'n1'},'spec':{'taints':[{'key':'%s','effect':'NoExecute'}]}}", taint);
+    seen_add(&s, &kind_pod, "{'metadata':{'name':'db-0'%s},'spec':{'nodeName':'n1'%s}}", metadata, spec);
+    return seen_plan(&s, &controller_tainteviction, "", "n1");
+}
+
+TEST("a pod that must be one is replaced only when its node is fenced, and then without grace")
+{
+    static const struct fact_node silent = { .silent = true, .confirmed = true },
+                                  fenced = { .silent = true, .confirmed = true, .fenced = true },
+                                  heard = { .connected = true };
+    static const char unreachable[] = "node.kubernetes.io/unreachable";
+    static const char force[] = "event NodeGone Deleting Pod default/db-0 at once: node n1 is fenced: it has stopped "
+                                "the pod itself\ndelete Pod default/db-0\n";
+    static const struct {
+        const char *metadata, *spec;
+    } singles[] = { { "," ORDINAL, "" },
+                    { "", ",'volumes':[{'name':'v','persistentVolumeClaim':{'claimName':'c'}}]" },
+                    { ",'deletionTimestamp':'2026-11-21T00:00:00Z'," ORDINAL, "" } };
+
+    for (size_t i = 0; i < ARRAY_SIZE(singles); i++) {
+        ASSERT_STR(evict_single(unreachable, &silent, singles[i].metadata, singles[i].spec), "");
+        seen_done(&s);
+        ASSERT_STR(evict_single(unreachable, &heard, singles[i].metadata, singles[i].spec), "");
+        seen_done(&s);
+        ASSERT_STR(evict_single(unreachable, &fenced, singles[i].metadata, singles[i].spec), force);
+        ASSERT_INT(s.plan.steps[1].grace_seconds, 0);
+        seen_done(&s);
+    }
+    ASSERT_CONTAINS(evict_single(unreachable, &silent, "", ""), "delete Pod default/db-0\n"); /* any other pod */
+    seen_done(&s);
+}
+
+TEST("a node that somebody calls out of service is believed when it is silent, and only then")
+{
+    static const struct fact_node silent = { .silent = true }, heard = { .connected = true };
+
+    ASSERT_CONTAINS(evict_single("node.kubernetes.io/out-of-service", &silent, "," ORDINAL, ""),
+                    "delete Pod default/db-0\n");
+    ASSERT_INT(s.plan.steps[1].grace_seconds, 0);
+    seen_done(&s);
+    ASSERT_CONTAINS(evict_single("node.kubernetes.io/out-of-service", &heard, "," ORDINAL, ""),
+                    "delete Pod default/db-0\n");
+    ASSERT_INT(s.plan.steps[1].grace_seconds, -1);
+    seen_done(&s);
+}
+
+TEST("a taint of a person's own ends a pod that must be one in the ordinary way")
+{
+    static const struct fact_node heard = { .connected = true };
+
+    ASSERT_STR(evict_single("maintenance", &heard, "," ORDINAL, ""),
+               "event TaintManagerEviction Marking for deletion Pod default/db-0\ndelete Pod default/db-0\n");
     seen_done(&s);
 }
 

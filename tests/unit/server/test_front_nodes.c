@@ -462,3 +462,102 @@ TEST("a removal that is not applied is told so after two seconds")
     agent_stop(&a);
     stop();
 }
+
+/* --- several servers -------------------------------------------------------------------------------------------------------------- */
+
+static void word(size_t slot, const char *line)
+{
+    nodes_word(server_nodes(f.server), slot, str_of(line));
+}
+
+#define HEARD(name)                                                                                                    \
+    "{\"name\":\"" name "\",\"connected\":true,\"silent\":false,\"silentMs\":10,\"applied\":{\"endpointslices\":5}"
+
+TEST("a node that another server hears is not silent; when that server is lost its word lasts until it is taken back")
+{
+    struct agent a;
+    start();
+    front_pass(&f, 5100);
+    agent_start(&a, "a", "a", KEY_1);
+    front_pass(&f, 100);
+    word(0, HEARD("a") "}");
+    agent_stop(&a);
+    front_pass(&f, 3000);
+    ASSERT(facts("a").connected && !facts("a").silent && !facts("a").connected_here);
+    ASSERT_INT(facts("a").applied_endpointslices, 5);
+    word(0, ""); /* the other server is there: what it said last is still so */
+    ASSERT(facts("a").last_seen_age_ms < 100);
+    nodes_word_lost(server_nodes(f.server), 0);
+    ASSERT(!facts("a").connected && facts("a").silent);
+    word(0, "{\"name\":\"a\",\"connected\":false,\"silent\":true,\"silentMs\":4000,\"applied\":{}}");
+    ASSERT(facts("a").silent);
+    word(0, HEARD("a") "}");
+    ASSERT(!facts("a").silent);
+    nodes_word_forget(server_nodes(f.server), 0);
+    ASSERT(facts("a").silent);
+    stop();
+}
+
+TEST("what one server was told by another it does not tell as its own")
+{
+    start();
+    word(0, HEARD("x") "}");
+    ask("GET", "/klein/v1/nodes", "");
+    ASSERT_CONTAINS(text, "{\"name\":\"x\",\"connected\":true,\"silent\":false");
+    struct node_facts own;
+    ASSERT(nodes_get_first_hand(server_nodes(f.server), STR("x"), &own));
+    ASSERT(!own.connected);
+    stop();
+}
+
+TEST("peers confirm a silent node, and once it cannot have had contact it is fenced")
+{
+    struct agent a, b, c;
+    struct agent *all[] = { &a, &b, &c };
+    static const char *const names[] = { "a", "b", "c" };
+    start();
+    for (int i = 0; i < 3; i++)
+        agent_start(all[i], names[i], names[i], KEY_1);
+    front_pass(&f, 5100);
+#define SAYS(agent, peers, unheard)                                                                                    \
+    http_exchange_write_copy((agent).status,                                                                           \
+                             STR("{\"applied\":{},\"servers\":1,\"peers\":" peers ",\"unheard\":" unheard "}\n"))
+    SAYS(a, "[\"b\",\"c\"]", "{}");
+    SAYS(b, "[\"a\",\"c\"]", "{}");
+    SAYS(c, "[\"a\",\"b\"]", "{}");
+    front_pass(&f, 100);
+    agent_stop(&a);
+    front_pass(&f, 2000);
+    ASSERT(facts("a").silent && !facts("a").confirmed);
+    SAYS(b, "[\"a\",\"c\"]", "{\"a\":1900}");
+    front_pass(&f, 200);
+    ASSERT(!facts("a").confirmed); /* c still hears it */
+    SAYS(c, "[\"a\",\"b\"]", "{\"a\":1000}");
+    front_pass(&f, 200);
+    ASSERT(facts("a").confirmed && !facts("a").fenced);
+    ask("GET", "/klein/v1/nodes", "");
+    ASSERT_CONTAINS(text, "\"confirmed\":true,\"servers\":1,\"peers\":[\"b\",\"c\"]");
+    ASSERT_CONTAINS(text, "\"unheard\":{\"a\":");
+    front_pass(&f, 5500);
+    ASSERT(!facts("a").fenced); /* 7 s after c heard it last, and not before */
+    front_pass(&f, 500);
+    ASSERT(facts("a").fenced);
+    agent_start(&a, "a", "a", KEY_1);
+    front_pass(&f, 300);
+    ASSERT(!facts("a").fenced && !facts("a").confirmed && !facts("a").silent);
+    for (int i = 0; i < 3; i++)
+        agent_stop(all[i]);
+    stop();
+}
+
+TEST("a Node that never came is known as silent when the reconnect window is over")
+{
+    start();
+    ASSERT_OK(front_create(&f, f.admin, "", "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n9\"}}"),
+              &f.err);
+    front_pass(&f, 3000);
+    ASSERT(!facts("n9").silent);
+    front_pass(&f, 4000);
+    ASSERT(facts("n9").silent && !facts("n9").connected && facts("n9").last_seen_age_ms > 5000);
+    stop();
+}
