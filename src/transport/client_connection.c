@@ -151,6 +151,7 @@ void client_connection_start(struct client_connection *cc, struct http_call *cal
     list_add_tail(&cc->calls, &call->link);
     cc->calls_count++;
     call->connection = cc;
+    call->sent = true;
     call->request.host = str_of(cc->authority);
     if (!call->out_streamed) {
         chunk_queue_clear(&call->out);
@@ -253,7 +254,9 @@ static void begin(struct client_connection *cc, enum client_protocol protocol)
 
 static void on_tls_open(struct channel *channel, void *arg)
 {
-    begin(arg, tls_is_http2(channel_tls(channel)) ? CLIENT_HTTP2 : CLIENT_HTTP1);
+    struct client_connection *cc = arg;
+
+    begin(cc, cc->client->options.http2_only || tls_is_http2(channel_tls(channel)) ? CLIENT_HTTP2 : CLIENT_HTTP1);
 }
 
 /* --- connecting --- */
@@ -265,7 +268,7 @@ static void on_connected(struct stream *s, void *arg)
     cc->stream = NULL;
     cc->channel = channel_of_stream(s);
     channel_set_callbacks(cc->channel, &callbacks, cc);
-    begin(cc, CLIENT_HTTP1);
+    begin(cc, cc->client->options.http2_only ? CLIENT_HTTP2 : CLIENT_HTTP1);
 }
 
 static void ignore_bytes(struct stream *s, struct str bytes, void *arg)

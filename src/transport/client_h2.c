@@ -50,6 +50,13 @@ static void on_data(void *arg, int32_t id, void *user, struct str bytes)
         http2_consume(cc->http2, id, bytes.n);
 }
 
+static void on_trailers(void *arg, int32_t id, void *user, const struct http_header *headers, size_t count)
+{
+    (void)arg, (void)id;
+    if (user)
+        call_trailers(user, headers, count);
+}
+
 static void on_end(void *arg, int32_t id, void *user)
 {
     struct http_call *call = user;
@@ -119,6 +126,7 @@ static size_t read_body(void *arg, int32_t id, void *user, char *to, size_t n, b
 
 static const struct http2_callbacks callbacks = { .on_response = on_response,
                                                   .on_data = on_data,
+                                                  .on_trailers = on_trailers,
                                                   .on_end = on_end,
                                                   .on_closed = on_closed,
                                                   .on_goaway = on_goaway,
@@ -165,7 +173,10 @@ void client_h2_begin(struct client_connection *cc)
 {
     struct http2_options o = { .limits = cc->client->options.limits,
                                .stream_window_bytes = STREAM_WINDOW_BYTES,
-                               .connection_window_bytes = CONNECTION_WINDOW_BYTES };
+                               .connection_window_bytes = CONNECTION_WINDOW_BYTES,
+                               .flood_per_s = cc->client->options.flood_per_s,
+                               .flood_burst = cc->client->options.flood_per_s,
+                               .plain = !cc->tls && !cc->client->is_tunnel };
 
     cc->http2 = http2_new(HTTP2_CLIENT, &o, &callbacks, cc);
     cc->flush_task = (struct loop_task){ .fn = flush, .arg = cc };

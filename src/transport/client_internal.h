@@ -31,6 +31,7 @@ struct http_call {
     struct http_request request;
     struct str body; /* the whole body, when it is not streamed */
     bool idempotent;
+    bool sent; /* given to a connection once */
     int tries;
 
     struct chunk_queue out;
@@ -38,6 +39,8 @@ struct http_call {
     struct buf in; /* of a paused call */
     struct arena head_arena;
     struct http_response head;
+    const struct http_header *trailers; /* in head_arena */
+    size_t trailers_count;
     bool head_arrived, head_told, in_ended, paused;
     struct channel *upgraded;
     struct error error;
@@ -52,6 +55,7 @@ struct http_call {
 /* The backend tells: */
 void call_head(struct http_call *call, const struct http_response *head); /* copies */
 void call_body(struct http_call *call, struct str bytes);
+void call_trailers(struct http_call *call, const struct http_header *headers, size_t count); /* copies */
 void call_ended(struct http_call *call); /* the answer is complete */
 void call_failed(struct http_call *call, const struct error *err);
 void call_upgraded(struct http_call *call, struct channel *channel);

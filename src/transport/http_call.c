@@ -123,6 +123,25 @@ void call_body(struct http_call *call, struct str bytes)
     later(call);
 }
 
+void call_trailers(struct http_call *call, const struct http_header *headers, size_t count)
+{
+    if (!call->cb || call->trailers)
+        return;
+    call->trailers = http_headers_copy(&call->head_arena, headers, count);
+    call->trailers_count = count;
+}
+
+const struct http_header *http_call_trailers(const struct http_call *call, size_t *ret_count)
+{
+    *ret_count = call->trailers_count;
+    return call->trailers;
+}
+
+bool http_call_was_sent(const struct http_call *call)
+{
+    return call->sent;
+}
+
 static void let_go(struct http_call *call)
 {
     if (call->request.upgrade)

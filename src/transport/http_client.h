@@ -40,6 +40,8 @@ struct http_client_options {   /* 0 means the value in brackets */
     size_t calls_max;           /* [4096] open and waiting; more fail with ERR_TOO_MANY_REQUESTS */
     struct address bind;        /* local address; length 0: any. A simulation tells machines apart by it */
     bool http1_only;
+    bool http2_only;      /* also without TLS ("prior knowledge", RFC 9113, 3.3): gRPC */
+    uint32_t flood_per_s; /* [100] control frames that the server may send; servers of gRPC measure with pings */
 };
 struct http_client *http_client_new(struct loop *loop, const struct http_client_options *options, struct error *err);
 /* Calls the handler directly; peer is copied and marked in_process. */
@@ -74,6 +76,10 @@ struct http_call_callbacks { /* all but on_done may be NULL */
 /* Never NULL; callbacks come in later rounds. */
 struct http_call *http_client_call(struct http_client *c, const struct http_call_request *request,
                                    const struct http_call_callbacks *cb, void *arg);
+/* HTTP/2: the headers after the body, for on_done; none: NULL and 0. */
+const struct http_header *http_call_trailers(const struct http_call *call, size_t *ret_count);
+/* For on_done with an error: false when no byte of the request has left, so that it certainly was not processed. */
+bool http_call_was_sent(const struct http_call *call);
 void http_call_cancel(struct http_call *call); /* no callback comes any more, not even on_done; the call is gone */
 bool http_call_write(struct http_call *call, struct http_bytes piece); /* false: wait for on_drained */
 void http_call_end(struct http_call *call);

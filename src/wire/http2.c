@@ -31,7 +31,7 @@ struct http2 {
     size_t streams_count;
     int64_t budget; /* thousandths of a flood token */
     int64_t budget_max, refill_per_ms, now_ms;
-    bool flooded;
+    bool flooded, plain;
     int32_t replying; /* the stream being opened by http2_request() */
 };
 
@@ -183,6 +183,8 @@ static void head_arrived(struct http2 *h, const nghttp2_frame *frame, bool end)
         tell_response(h, s, end);
     else if (h->role == HTTP2_CLIENT && frame->headers.cat == NGHTTP2_HCAT_HEADERS && s->status >= 200 && s->headers)
         tell_response(h, s, end); /* after a 1xx head */
+    else if (h->role == HTTP2_CLIENT && frame->headers.cat == NGHTTP2_HCAT_HEADERS && !s->status && h->cb->on_trailers)
+        h->cb->on_trailers(h->arg, s->id, s->user, s->headers, s->headers_count);
     /* Callbacks may reset the stream, but nghttp2 closes it later: `s` is still good. */
     forget_head(s);
     s->status = 0; /* trailers have none */
@@ -342,6 +344,7 @@ struct http2 *http2_new(enum http2_role role, const struct http2_options *o, con
     h->budget_max = 1000 * (int64_t)(o->flood_burst ? o->flood_burst : 1000);
     h->refill_per_ms = o->flood_per_s ? o->flood_per_s : 100;
     h->budget = h->budget_max;
+    h->plain = o->plain;
     nghttp2_option_new(&option);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
@@ -480,7 +483,7 @@ int32_t http2_request(struct http2 *h, const struct http_request *r, bool end, v
     struct h2_stream *s = stream_new(h, 0);
 
     add_nv(nv, &n, STR(":method"), r->method);
-    add_nv(nv, &n, STR(":scheme"), STR("https"));
+    add_nv(nv, &n, STR(":scheme"), h->plain ? STR("http") : STR("https"));
     add_nv(nv, &n, STR(":authority"), r->host);
     add_nv(nv, &n, STR(":path"), r->target);
     add_headers(nv, &n, r->headers, r->headers_count);

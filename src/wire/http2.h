@@ -39,6 +39,8 @@ struct http2_callbacks {
      * http2_resume() when there is. *ret_end: these were the last.
      */
     size_t (*read_body)(void *arg, int32_t id, void *user, char *to, size_t n, bool *ret_end);
+    /* clients; the headers after the body; may be NULL. on_end follows */
+    void (*on_trailers)(void *arg, int32_t id, void *user, const struct http_header *headers, size_t count);
 };
 
 struct http2_options { /* 0 means the value in brackets */
@@ -47,6 +49,7 @@ struct http2_options { /* 0 means the value in brackets */
     uint32_t stream_window_bytes;      /* [64 KiB] ours for receiving */
     uint32_t connection_window_bytes;  /* [1 MiB] */
     uint32_t flood_burst, flood_per_s; /* [1000, 100] resets and control frames */
+    bool plain;                        /* clients: not over TLS; requests say scheme http instead of https */
 };
 
 struct http2;
@@ -62,7 +65,7 @@ bool http2_wants_close(const struct http2 *h); /* nothing more will be read or w
 /* Servers. head with end: no body. After it, read_body is asked. */
 int http2_respond(struct http2 *h, int32_t id, const struct http_response *head, bool end);
 void http2_continue(struct http2 *h, int32_t id); /* 100 */
-/* Clients: returns the stream's id, or -1 (no more ids or the peer is going). r->scheme is https. */
+/* Clients: returns the stream's id, or -1 (no more ids or the peer is going). */
 int32_t http2_request(struct http2 *h, const struct http_request *r, bool end, void *user);
 void http2_resume(struct http2 *h, int32_t id); /* read_body has something again */
 void http2_reset(struct http2 *h, int32_t id, uint32_t code);
