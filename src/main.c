@@ -6,7 +6,8 @@
 #include <stdio.h>
 
 static const struct subcommand *const commands[] = {
-    &command_up, &command_down, &command_status, &command_token, &command_init, &command_server, &command_agent, NULL,
+    &command_up,   &command_down,   &command_status, &command_token, &command_chaos,
+    &command_init, &command_server, &command_agent,  NULL,
 };
 
 static int help(FILE *to)

@@ -4,6 +4,7 @@
 
 #include "cli/args.h"
 
-extern const struct subcommand command_up, command_down, command_status, command_token, command_init;
+extern const struct subcommand command_chaos, command_prove, command_up, command_down, command_status, command_token,
+    command_init;
 
 #endif

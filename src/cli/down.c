@@ -1,6 +1,7 @@
 /* `klein down`: remove a local cluster, whole or half made, and everything it put on this machine. */
 #include "base/file.h"
 #include "base/time.h"
+#include "cli/chaos.h"
 #include "cli/commands.h"
 #include "cli/links.h"
 #include "cli/run.h"
@@ -142,6 +143,7 @@ static int run(const struct args *a, struct error *err)
     if (lock < 0 || cluster_load(name, &c, &found, err) < 0)
         return -1;
     if (found) {
+        cluster_undo_orphans(&c, NULL); /* stopped processes, helpers; what cannot be undone is removed with the rest */
         for (int i = 0; i < c.nodes_count; i++)
             if (kill_and_wait(c.nodes[i].pid, c.nodes[i].start_time, 10 * SECOND_MS, err) < 0)
                 return -1;

@@ -1,6 +1,7 @@
 /* `klein up`: a cluster on this machine, made the way it would look on many: zones are bridges, nodes are namespaces. */
 #include "base/file.h"
 #include "base/time.h"
+#include "cli/chaos.h"
 #include "cli/commands.h"
 #include "cli/links.h"
 #include "cli/machine.h"
@@ -267,6 +268,21 @@ static int make_record(struct cluster_record *c, const char *name, int zones, in
     return lock < 0 || cluster_plan(c, name, zones, nodes, err) < 0 ? -1 : cluster_save(c, err);
 }
 
+int cluster_repair(const char *name, struct error *err)
+{
+    struct machine_settings settings = { 0 };
+    static char program[4096];
+    struct cluster_record c;
+    bool found;
+
+    began_ms = time_monotonic_ms();
+    AUTO_FD int lock = cluster_lock(name, err);
+    if (lock < 0 || own_program(program, err) < 0 || cluster_load(name, &c, &found, err) < 0)
+        return -1;
+    settings.program = program;
+    return found ? bring_up(&c, &settings, NULL, err) : 0;
+}
+
 static int run(const struct args *a, struct error *err)
 {
     const char *name = arg(a, "name"), *kubeconfig = arg(a, "kubeconfig");
@@ -298,6 +314,8 @@ static int run(const struct args *a, struct error *err)
                     "cluster '%s' exists with %d zones of %d nodes: remove it first with `klein down --name %s`", name,
                     c.zones, c.nodes_per_zone, name);
     if (!found && make_record(&c, name, (int)zones, (int)nodes, err) < 0)
+        return -1;
+    if (found && cluster_undo_orphans(&c, err) < 0)
         return -1;
     progress(found ? "cluster '%s' exists, starting what is missing" : "making cluster '%s'", name);
     if (bring_up(&c, &settings, kubeconfig, err) < 0)

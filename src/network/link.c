@@ -34,6 +34,10 @@ static void parse_link(const struct nlmsghdr *h, struct link_info *l)
         case IFLA_IFALIAS:
             text_of(attr, l->alias, sizeof(l->alias));
             break;
+        case IFLA_ADDRESS:
+            if (mnl_attr_get_payload_len(attr) == MAC_SIZE)
+                memcpy(l->mac, mnl_attr_get_payload(attr), MAC_SIZE);
+            break;
         case IFLA_MTU:
             l->mtu = mnl_attr_get_u32(attr);
             break;
@@ -114,6 +118,29 @@ int link_set_up(struct netlink *nl, int index, struct error *err)
     struct ifinfomsg info = { .ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
 
     return netlink_do(nl, start_link(nl, RTM_NEWLINK, 0, info), err);
+}
+
+int link_set_down(struct netlink *nl, int index, struct error *err)
+{
+    struct ifinfomsg info = { .ifi_index = index, .ifi_change = IFF_UP };
+
+    return netlink_do(nl, start_link(nl, RTM_NEWLINK, 0, info), err);
+}
+
+int link_set_master(struct netlink *nl, int index, int master, struct error *err)
+{
+    struct nlmsghdr *h = start_link(nl, RTM_NEWLINK, 0, (struct ifinfomsg){ .ifi_index = index });
+
+    mnl_attr_put_u32(h, IFLA_MASTER, (uint32_t)master);
+    return netlink_do(nl, h, err);
+}
+
+int link_set_mac(struct netlink *nl, int index, const unsigned char mac[MAC_SIZE], struct error *err)
+{
+    struct nlmsghdr *h = start_link(nl, RTM_NEWLINK, 0, (struct ifinfomsg){ .ifi_index = index });
+
+    mnl_attr_put(h, IFLA_ADDRESS, MAC_SIZE, mac);
+    return netlink_do(nl, h, err);
 }
 
 int link_add_bridge(struct netlink *nl, const char *name, uint32_t mtu, const unsigned char mac[MAC_SIZE],

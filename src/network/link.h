@@ -18,6 +18,7 @@ struct link_info {
     int index, master;
     uint32_t mtu;
     char name[IFNAMSIZ], kind[16], alias[LINK_ALIAS_MAX + 1];
+    unsigned char mac[MAC_SIZE];
     bool up;
 };
 
@@ -27,6 +28,9 @@ int link_each_link(struct netlink *nl, link_seen *seen, void *arg, struct error 
 int link_delete(struct netlink *nl, const char *name, struct error *err); /* absent: fine */
 int link_delete_index(struct netlink *nl, int index, struct error *err);  /* the same */
 int link_set_up(struct netlink *nl, int index, struct error *err);
+int link_set_down(struct netlink *nl, int index, struct error *err);
+int link_set_master(struct netlink *nl, int index, int master, struct error *err); /* 0: of none */
+int link_set_mac(struct netlink *nl, int index, const unsigned char mac[MAC_SIZE], struct error *err);
 
 int link_add_bridge(struct netlink *nl, const char *name, uint32_t mtu, const unsigned char mac[MAC_SIZE],
                     struct error *err);
