@@ -5,9 +5,15 @@
 
 #include <stdio.h>
 
+#define COMMAND(id) extern const struct subcommand command_##id;
+#include "commands.def"
+#undef COMMAND
+
 static const struct subcommand *const commands[] = {
-    &command_up,   &command_down,   &command_status, &command_token, &command_chaos,
-    &command_init, &command_server, &command_agent,  NULL,
+#define COMMAND(id) &command_##id,
+#include "commands.def"
+#undef COMMAND
+    NULL,
 };
 
 static int help(FILE *to)

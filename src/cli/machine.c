@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "cli/init.h"
+#include "cli/program.h"
 #include "cli/run.h"
 #include "object/value.h"
 
@@ -150,14 +151,29 @@ static int write_registry_config(const struct cluster_record *c, const char *pat
     return file_write(path, buf_str(&text), 0600, err);
 }
 
-static void add_server(struct spec *s, const struct cluster_record *c, const struct machine_settings *settings)
+/* The machine's own link to the program: an upgrade moves it, and restarts what runs. */
+static void spec_program(struct spec *s, const struct cluster_record *c, const char *machine)
+{
+    AUTO_FREE char *link = program_link(c, machine);
+
+    spec_add(s, "%s", link);
+}
+
+static int link_program(const struct cluster_record *c, const char *machine, const char *program, struct error *err)
+{
+    AUTO_FREE char *copy = NULL;
+
+    return program_store(c, program, &copy, err) < 0 ? -1 : program_set(c, machine, copy, err);
+}
+
+static void add_server(struct spec *s, const struct cluster_record *c)
 {
     AUTO_FREE char *data = cluster_data_path(c, "server");
     char address[16];
 
     cluster_edge_address(c, address);
     spec_service(s, c, "server");
-    spec_add(s, "%s", settings->program);
+    spec_program(s, c, c->edge.name);
     spec_add(s, "server");
     spec_option(s, "--data", "%s", data);
     spec_option(s, "--listen", "%s:%d", "0.0.0.0", CLUSTER_API_PORT);
@@ -169,15 +185,14 @@ static void add_server(struct spec *s, const struct cluster_record *c, const str
     spec_option(s, "--default-unreachable-toleration-seconds", "%d", 2);
 }
 
-static void add_agent(struct spec *s, const struct cluster_record *c, const struct machine *m,
-                      const struct machine_settings *settings, const char *data)
+static void add_agent(struct spec *s, const struct cluster_record *c, const struct machine *m, const char *data)
 {
     AUTO_FREE char *token = cluster_run_path(c, "join-token");
     char edge[16];
 
     cluster_edge_address(c, edge);
     spec_service(s, c, m->name);
-    spec_add(s, "%s", settings->program);
+    spec_program(s, c, m->name);
     spec_add(s, "agent");
     spec_option(s, "--server", "https://%s:%d", edge, CLUSTER_API_PORT);
     spec_option(s, "--token-file", "%s", token);
@@ -200,11 +215,11 @@ int machine_start_edge(struct cluster_record *c, const struct machine_settings *
     struct spec s;
     int result;
 
-    if (write_registry_config(c, registry, err) < 0)
+    if (write_registry_config(c, registry, err) < 0 || link_program(c, c->edge.name, settings->program, err) < 0)
         return -1;
     spec_init(&s, c->name, true);
-    add_server(&s, c, settings);
-    add_agent(&s, c, &c->edge, settings, gateway);
+    add_server(&s, c);
+    add_agent(&s, c, &c->edge, gateway);
     spec_option(&s, "--node-name", "%s", "gateway");
     spec_add(&s, "--gateway-only");
     spec_service(&s, c, "registry");
@@ -225,9 +240,11 @@ int machine_start_node(struct cluster_record *c, struct machine *node, const str
     struct spec s;
     int result;
 
+    if (link_program(c, node->name, settings->program, err) < 0)
+        return -1;
     cluster_edge_address(c, edge);
     spec_init(&s, node->name, true);
-    add_agent(&s, c, node, settings, data);
+    add_agent(&s, c, node, data);
     spec_option(&s, "--node-name", "%s", node->name);
     spec_option(&s, "--zone", "%s", node->zone);
     /* The cluster's own registry speaks plain HTTP on a link that never leaves this machine. */
