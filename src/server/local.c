@@ -105,6 +105,11 @@ void local_answer(struct request *r)
         c->done(c->arg, r->result, NULL);
 }
 
+struct value *local_body_tree(struct request *r)
+{
+    return value_of_view(&r->arena, object_root(r->local->body));
+}
+
 void local_release(struct request *r)
 {
     if (r->local)

@@ -10,6 +10,8 @@ struct local_call;
 void local_answer(struct request *r);
 /* What a local request holds; called when it ends. */
 void local_release(struct request *r);
+/* The body of a local request as a new tree, as it was given. */
+struct value *local_body_tree(struct request *r);
 /* One call as `identity`, which must outlive it; done comes in a later round. */
 void local_call(struct server *s, const struct identity *identity, const struct api_call *call, api_done_fn *done,
                 void *arg);

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "server/discovery.h"
+#include "server/fresh.h"
 #include "server/leader.h"
 #include "server/server_internal.h"
 
@@ -171,6 +172,28 @@ static double metric_leader_epoch(struct server *s)
 static double metric_leader_elections(struct server *s)
 {
     return (double)leader_elections(server_leader(s));
+}
+static struct fresh_stats fresh_of(struct server *s)
+{
+    struct fresh_stats stats;
+    fresh_stats(s, &stats);
+    return stats;
+}
+static double metric_barriers(struct server *s)
+{
+    return (double)fresh_of(s).barriers;
+}
+static double metric_cut_off(struct server *s)
+{
+    return fresh_is_cut_off(s) ? 1 : 0;
+}
+static double metric_old_answers(struct server *s)
+{
+    return (double)fresh_of(s).old_answers;
+}
+static double metric_cut_off_refusals(struct server *s)
+{
+    return (double)fresh_of(s).refused;
 }
 static double metric_connections(struct server *s)
 {

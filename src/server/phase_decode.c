@@ -1,4 +1,5 @@
 /* Phase decode: is it served at all, and the body as a tree, a patch or delete options. */
+#include "server/local.h"
 #include "server/negotiate.h"
 #include "server/request_options.h"
 #include "server/server_internal.h"
@@ -137,7 +138,8 @@ static int decode_object(struct request *r, struct error *err)
     if (r->source == REQUEST_LOCAL) {
         if (!r->tree)
             return fail(err, ERR_BAD_REQUEST, "the call has no body");
-        d.tree = r->tree;
+        /* Begun again: the tree of before has been changed. */
+        d.tree = r->creating ? local_body_tree(r) : r->tree;
     } else if (decode_bytes(r, r->body_schema, &d, err) < 0) {
         return -1;
     }
@@ -267,7 +269,7 @@ enum phase_result phase_decode(struct request *r)
     }
     if (!wants_body(r))
         return PHASE_DONE;
-    if (r->source == REQUEST_LOCAL)
+    if (r->source == REQUEST_LOCAL || r->core.collected)
         return decode(r, &r->err) < 0 ? PHASE_FAILED : PHASE_DONE;
     r->core.collecting = true;
     http_exchange_collect(r->exchange, OBJECT_SIZE_MAX, on_body, r);

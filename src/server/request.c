@@ -1,4 +1,5 @@
 /* The phases of a request: one door that every step goes through, and what phases share. */
+#include "server/fresh.h"
 #include "server/local.h"
 #include "server/server_internal.h"
 
@@ -97,14 +98,15 @@ static void step(struct request *r, enum phase_result result)
         r->phase = r->phase < PHASE_OF_encode ? PHASE_OF_encode : r->phase + 1;
         break;
     case PHASE_RESTART:
-        if (++r->attempts > RESTARTS_MAX) {
+        if (!TAKE(r->core.afresh) && ++r->attempts > RESTARTS_MAX) {
             if (r->err.code == ERR_NONE)
                 fail(&r->err, ERR_CONFLICT, "the object keeps changing; please try again");
             r->phase = PHASE_OF_encode;
             break;
         }
         forget_attempt(r);
-        r->phase = PHASE_OF_default;
+        /* What a create makes of the tree is made of the body: its own names and addresses must not look like wishes. */
+        r->phase = r->creating && str_is(r->info.verb, "create") ? PHASE_OF_decode : PHASE_OF_fresh;
         break;
     case PHASE_ANSWERED:
         r->phase = PHASE_OF_audit_complete;
@@ -122,6 +124,8 @@ static void run(struct request *r)
         enum phase_result result = phases[r->phase].run(r);
         r->core.running = false;
         if (result == PHASE_WAIT)
+            return;
+        if ((result == PHASE_FAILED || result == PHASE_RESTART) && fresh_holds_back(r, result))
             return;
         step(r, result);
     }
@@ -143,6 +147,14 @@ void request_resume(struct request *r, enum phase_result result)
         run(r);
         return;
     }
+    if ((result == PHASE_FAILED || result == PHASE_RESTART) && fresh_holds_back(r, result))
+        return;
+    step(r, result);
+    run(r);
+}
+
+void request_step(struct request *r, enum phase_result result)
+{
     step(r, result);
     run(r);
 }

@@ -3,6 +3,7 @@
 
 #include "kinds/fields.h"
 #include "object/managed.h"
+#include "server/fresh.h"
 #include "server/leader.h"
 #include "server/server_internal.h"
 
@@ -63,6 +64,11 @@ static void on_written(void *arg, const struct object *written, const struct err
         return;
     }
     bool raced = err->code == ERR_CONFLICT || err->code == ERR_NOT_FOUND;
+    if (raced && fresh_is_needed(r->server)) { /* another server was faster: its change must have come first */
+        fail_conflict(r, w->kind, w->name, &r->err, MODIFIED_TEXT);
+        finish(w, PHASE_RESTART);
+        return;
+    }
     if (raced && ++w->attempts < ATTEMPTS_MAX) {
         attempt(w);
         return;

@@ -2,6 +2,7 @@
 #ifndef SERVER_REQUEST_CORE_H
 #define SERVER_REQUEST_CORE_H
 
+#include "server/fresh_wait.h"
 #include "server/state_store.h"
 
 struct throttle_client;
@@ -22,6 +23,12 @@ struct request_core {
     bool no_change;        /* update or patch that changes nothing: no write */
     bool delete_now;       /* the write removes the object for good */
     bool response_started;
+    struct fresh_wait wait;
+    struct loop_timer look; /* for a revision that has not come yet */
+    int64_t look_since_ms;
+    uint64_t judged_at;  /* revision of the state the attempt began with */
+    bool fresh;          /* a barrier was passed since the request began */
+    bool afresh;         /* begun again for newer knowledge, not for a lost race */
     int answered_status; /* for audit and metrics */
 };
 

@@ -52,10 +52,11 @@ struct server_config {
     uint64_t audit_max_bytes;                /* the file is rotated (.1) at this size; 0: 64 MiB */
     int requests_max, mutating_requests_max; /* in flight, without watches; 0: 400 and 200 as upstream */
     bool no_anonymous;                       /* refuse requests without credentials instead of system:anonymous */
-    bool allow_all;                          /* skip authorization: unit tests of the core only */
-    int64_t compact_every_ms;                /* 0: 5 minutes */
-    uint64_t history_min_revisions;          /* compaction keeps at least so many; 0: 5000 */
-    struct servers_config servers;           /* one of several servers */
+    bool refuse_old_reads;    /* cut off from the store's majority: refuse reads instead of answering with a warning */
+    bool allow_all;           /* skip authorization: unit tests of the core only */
+    int64_t compact_every_ms; /* 0: 5 minutes */
+    uint64_t history_min_revisions; /* compaction keeps at least so many; 0: 5000 */
+    struct servers_config servers;  /* one of several servers */
 };
 
 struct server *server_new(const struct server_config *config);   /* config is copied, its strings are borrowed */

@@ -32,6 +32,10 @@ struct server {
 struct request *request_new(struct server *s, enum request_source source);
 void request_start(struct request *r); /* not from inside a phase */
 
+/* Of fresh_phase.c: the outcome of the present phase stands after all; goes on like request_resume(). */
+void request_step(struct request *r, enum phase_result result);
+void fresh_count(struct server *s, bool refused);
+
 void throttle_release(struct request *r); /* its place among the requests in flight; none: nothing */
 
 /* Parts (parts.def). */

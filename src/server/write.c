@@ -4,6 +4,7 @@
 #include "kinds/fields.h"
 #include "object/managed.h"
 #include "object/schema_walk.h"
+#include "server/fresh.h"
 #include "server/leader.h"
 #include "server/server_internal.h"
 
@@ -275,6 +276,9 @@ enum phase_result write_perform(struct request *r)
         r->core.alone = true;
         return PHASE_RESTART;
     }
+    /* "It is so already" may be said of the newest only. */
+    if (r->core.no_change && !r->core.delete_now && fresh_is_needed(r->server) && !r->core.fresh)
+        return PHASE_RESTART;
     if (r->core.no_change && !r->core.delete_now) {
         finish(r, r->old);
         return PHASE_DONE;
