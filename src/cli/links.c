@@ -24,7 +24,7 @@ static int ip_batch(int netns_fd, const struct buf *lines, struct error *err)
 
 /*
  * Bridges are one switch each, routed by the edge. Masquerading keeps pods and nodes unknown to the host: everything that
- * leaves comes from the edge's own address, so the host needs no route, no forwarding and no firewall table of ours.
+ * leaves comes from the edge's own address, so the host needs no forwarding and no firewall table of ours.
  */
 static int make_inside(const struct cluster_record *c, struct error *err)
 {
@@ -59,6 +59,11 @@ int links_make_edge(const struct cluster_record *c, struct error *err)
     buf_addf(&ip, "addr add 10.%d.255.1/30 dev klein%d\nlink set klein%d up\n", c->number, c->number, c->number);
     if (ip_batch(-1, &ip, err) < 0 || make_inside(c, err) < 0)
         return error_context(err, "make the cluster's links");
+    buf_clear(&ip);
+    /* People and tests reach each server and node from this machine; the route goes with the link. */
+    buf_addf(&ip, "route replace 10.%d.0.0/16 via 10.%d.255.2 dev klein%d\n", c->number, c->number, c->number);
+    if (ip_batch(-1, &ip, err) < 0)
+        return error_context(err, "make the route to the cluster");
     return 0;
 }
 
