@@ -1,4 +1,5 @@
 /* The phases of a request: one door that every step goes through, and what phases share. */
+#include "server/admission/service_reserve.h"
 #include "server/fresh.h"
 #include "server/local.h"
 #include "server/server_internal.h"
@@ -62,6 +63,7 @@ static void request_free(struct request *r)
 {
     struct server *s = r->server;
     key_unlock(s->state, &r->core.lock);
+    reserve_release(r);
     list_del(&r->core.link);
     s->requests_count--;
     local_release(r);
@@ -77,6 +79,7 @@ static void request_free(struct request *r)
 static void forget_attempt(struct request *r)
 {
     key_unlock(r->server->state, &r->core.lock);
+    reserve_release(r);
     object_unref(TAKE(r->old));
     object_unref(TAKE(r->object));
     object_unref(TAKE(r->result));

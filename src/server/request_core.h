@@ -26,6 +26,8 @@ struct request_core {
     struct fresh_wait wait;
     struct loop_timer look; /* for a revision that has not come yet */
     int64_t look_since_ms;
+    struct str reserved_key; /* admission/service_reserve.h: the write is guarded by it */
+    uint64_t reserved_revision;
     uint64_t judged_at;  /* revision of the state the attempt began with */
     bool fresh;          /* a barrier was passed since the request began */
     bool afresh;         /* begun again for newer knowledge, not for a lost race */

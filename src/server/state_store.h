@@ -31,6 +31,8 @@ struct state_write {
     uint64_t expect;             /* STORE_EXPECT_ABSENT, a revision, or STORE_EXPECT_ANY */
     const struct object *base;   /* not NULL: expect this object's bytes instead (key_base()) */
     uint64_t epoch;              /* leader's term, 0 for none */
+    struct str guard_key;        /* without an epoch: another key that must have guard_revision; empty for none */
+    uint64_t guard_revision;
 };
 /* written: the object with its new revision (for a delete: the last object with the deletion's); borrowed; NULL with err. */
 typedef void state_written_fn(void *arg, const struct object *written, const struct error *err);

@@ -75,8 +75,8 @@ void state_write(struct state *s, const struct state_write *w, state_written_fn 
         .value = w->type == STORE_PUT ? object_json(w->object) : STR_NONE,
         .expect = w->base ? STORE_EXPECT_VALUE : w->expect,
         .expect_value = w->base ? object_json(w->base) : STR_NONE,
-        .guard_key = w->epoch ? EPOCH_KEY : STR_NONE,
-        .guard_revision = w->epoch,
+        .guard_key = w->epoch ? EPOCH_KEY : w->guard_key,
+        .guard_revision = w->epoch ? w->epoch : w->guard_revision,
         .cookie = p,
     };
     store_write(s->store, &write, write_done, p);

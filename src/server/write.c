@@ -212,6 +212,10 @@ static void on_written(void *arg, const struct object *written, const struct err
         fail_already_exists(
             r, r->info.name,
             r->core.generate_name ? ", the server was not able to generate a unique name for the object" : "", &r->err);
+    } else if (err->code == ERR_TERM_OVER && !r->epoch) {
+        fail(&r->err, ERR_UNAVAILABLE,
+             "the addresses reserved for this object were given up, because it took too long");
+        result = PHASE_RESTART;
     } else if (err->code == ERR_CONFLICT || err->code == ERR_NOT_FOUND || err->code == ERR_ALREADY_EXISTS) {
         /* Whoever named a revision in the request is judged against the newest object on the next round. */
         fail_conflict(r, r->kind, r->info.name, &r->err, MODIFIED_TEXT);
@@ -249,6 +253,8 @@ static int store(struct request *r, struct error *err)
         .expect = r->creating ? STORE_EXPECT_ABSENT : object_revision(r->old),
         .base = key_base(&r->core.lock),
         .epoch = r->epoch,
+        .guard_key = r->core.reserved_revision ? r->core.reserved_key : STR_NONE,
+        .guard_revision = r->core.reserved_revision,
     };
     state_write(r->server->state, &w, on_written, r);
     if (r->core.lock.held)

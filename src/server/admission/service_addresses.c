@@ -5,6 +5,10 @@
 #include "kinds/fields.h"
 #include "server/admission.h"
 #include "server/admission/service_range.h"
+#include "server/admission/service_reserve.h"
+#include "server/fresh.h"
+
+#define CHOICES_MAX 16 /* times that other servers may be faster */
 
 struct service {
     struct request *r;
@@ -14,6 +18,7 @@ struct service {
     struct str type, old_type;
     struct service_range *range;
     bool hold;
+    struct value *wanted; /* what it gets anew */
 };
 
 static bool applies(const struct request *r)
@@ -214,6 +219,7 @@ static enum phase_result give_ip(struct service *s)
         if (str_empty(ip))
             return request_fail(s->r, ERR_INTERNAL,
                                 "Internal error occurred: failed to allocate a serviceIP: range is full");
+        value_append(s->a, s->wanted, value_str(s->a, ip));
         value_set(s->a, s->spec, F_SERVICE_SPEC_CLUSTER_IP, ip);
         value_del(s->spec, F_SERVICE_SPEC_CLUSTER_IPS);
         join_ips(s);
@@ -232,6 +238,7 @@ static enum phase_result give_ip(struct service *s)
             s->r, "FieldValueInvalid", STR("spec.clusterIPs"),
             "Invalid value: []string{\"%.*s\"}: failed to allocate IP %.*s: provided IP is already allocated",
             STR_ARG(ip), STR_ARG(ip));
+    value_append(s->a, s->wanted, value_str(s->a, ip));
     return PHASE_DONE;
 }
 
@@ -243,6 +250,11 @@ static bool old_has_port(const struct service *s, int64_t node_port)
         if (view_int_at(it.value, 0, F_SERVICE_PORT_NODE_PORT) == node_port)
             return true;
     return view_int(view_get(s->old, F_SERVICE_SPEC_HEALTH_CHECK_NODE_PORT), 0) == node_port;
+}
+
+static void want_port(struct service *s, int64_t port)
+{
+    value_append(s->a, s->wanted, value_strf(s->a, "%lld", (long long)port));
 }
 
 static enum phase_result take_port(struct service *s, int64_t port, struct str field)
@@ -257,6 +269,7 @@ static enum phase_result take_port(struct service *s, int64_t port, struct str f
     if (!service_range_take_port(s->range, port, s->hold))
         return admission_invalid(s->r, "FieldValueInvalid", field,
                                  "Invalid value: %lld: provided port is already allocated", (long long)port);
+    want_port(s, port);
     return PHASE_DONE;
 }
 
@@ -280,6 +293,18 @@ static bool taken_before(const struct value *ports, uint32_t i, int64_t node_por
     return false;
 }
 
+/* A free one; what this Service has just been given is not held where several servers are. */
+static int64_t any_port(struct service *s, const struct value *ports)
+{
+    int64_t port = 0;
+    for (int tries = 0; tries < 1000; tries++) {
+        port = service_range_any_port(s->range, s->hold);
+        if (s->hold || !port || !port_in_use(ports, port))
+            break;
+    }
+    return port;
+}
+
 static enum phase_result give_ports(struct service *s)
 {
     struct value *ports = value_get(s->spec, F_SERVICE_SPEC_PORTS);
@@ -297,8 +322,8 @@ static enum phase_result give_ports(struct service *s)
             value_to_int(value_get(ports->items[i], F_SERVICE_PORT_NODE_PORT), 0))
             continue;
         int64_t port = shared_port(ports, i);
-        if (!port)
-            port = service_range_any_port(s->range, s->hold);
+        if (!port && (port = any_port(s, ports)))
+            want_port(s, port);
         if (!port)
             return request_fail(s->r, ERR_INTERNAL,
                                 "Internal error occurred: failed to allocate a nodePort: range is full");
@@ -314,19 +339,24 @@ static enum phase_result give_health_port(struct service *s)
         return PHASE_DONE;
     if (port)
         return take_port(s, port, STR("spec.healthCheckNodePort"));
-    port = service_range_any_port(s->range, s->hold);
+    port = any_port(s, value_get(s->spec, F_SERVICE_SPEC_PORTS));
     if (!port)
         return request_fail(s->r, ERR_INTERNAL,
                             "Internal error occurred: failed to allocate a HealthCheck NodePort: range is full");
+    want_port(s, port);
     value_set_int(s->a, s->spec, F_SERVICE_SPEC_HEALTH_CHECK_NODE_PORT, port);
     return PHASE_DONE;
 }
 
-static enum phase_result mutate(struct request *r, struct value *tree)
+static enum phase_result give(struct request *r, struct value *tree, struct value **ret_wanted)
 {
     struct service s = {
-        .r = r, .a = &r->arena, .range = server_service_range(r->server), .hold = !r->options.dry_run
+        .r = r,
+        .a = &r->arena,
+        .range = server_service_range(r->server),
+        .hold = !r->options.dry_run && !fresh_is_needed(r->server),
     };
+    s.wanted = *ret_wanted = value_array(s.a);
     s.spec = value_make_object(s.a, tree, F_SERVICE_SPEC);
     s.old = r->creating ? VIEW_ABSENT : view_get(object_root(r->old), F_SERVICE_SPEC);
     s.type = at(s.spec, F_SERVICE_SPEC_TYPE);
@@ -342,6 +372,53 @@ static enum phase_result mutate(struct request *r, struct value *tree)
     if (set_families(&s) != PHASE_DONE || give_ip(&s) != PHASE_DONE || give_ports(&s) != PHASE_DONE)
         return PHASE_FAILED;
     return give_health_port(&s);
+}
+
+/* --- several servers: what was chosen is reserved first ------------------------------------------------------------ */
+
+struct choice {
+    struct request *r;
+    struct value *tree, *asked; /* asked: the spec before anything was chosen */
+    int attempts;
+};
+
+static enum phase_result choose(struct choice *c);
+
+static void on_reserved(void *arg, bool won, const struct error *err)
+{
+    struct choice *c = arg;
+    enum phase_result result = PHASE_DONE;
+    if (err) {
+        fail(&c->r->err, err->code, "%s", error_text(err));
+        c->r->err.retry_after_s = 1;
+        result = PHASE_FAILED;
+    } else if (!won && ++c->attempts < CHOICES_MAX) {
+        value_put(&c->r->arena, c->tree, F_SERVICE_SPEC, c->asked);
+        result = choose(c);
+    } else if (!won) {
+        result = request_fail(c->r, ERR_CONFLICT, "other servers keep taking the addresses chosen for this Service");
+    }
+    if (result != PHASE_WAIT)
+        request_resume(c->r, result);
+}
+
+static enum phase_result choose(struct choice *c)
+{
+    struct value *wanted;
+    c->asked = value_copy(&c->r->arena, value_get(c->tree, F_SERVICE_SPEC));
+    enum phase_result result = give(c->r, c->tree, &wanted);
+    if (result != PHASE_DONE || !wanted->items_count || c->r->options.dry_run || !fresh_is_needed(c->r->server))
+        return result;
+    reserve_take(c->r, wanted, on_reserved, c);
+    return PHASE_WAIT;
+}
+
+static enum phase_result mutate(struct request *r, struct value *tree)
+{
+    struct choice *c = arena_new(&r->arena, struct choice);
+    *c = (struct choice){ .r = r, .tree = tree };
+    value_make_object(&r->arena, tree, F_SERVICE_SPEC);
+    return choose(c);
 }
 
 const struct admission_step admission_service_addresses = {

@@ -2,6 +2,7 @@
 #include "server/admission/service_range.h"
 
 #include "base/map.h"
+#include "server/admission/service_reserve.h"
 #include "kinds/fields.h"
 #include "server/server_internal.h"
 
@@ -43,8 +44,10 @@ static struct taken *port_entry(const struct service_range *r, int64_t port)
     return service_range_has_port(r, port) ? &r->ports[port - r->first_port] : NULL;
 }
 
-static bool is_free(const struct service_range *r, const struct taken *t)
+static bool is_free(const struct service_range *r, const struct taken *t, struct str what)
 {
+    if (reserve_has(server_reserve(r->server), what))
+        return false;
     return !t || (t->count == 0 && t->held_until_ms <= loop_now_ms(server_loop(r->server)));
 }
 
@@ -114,7 +117,7 @@ bool service_range_has_ip(const struct service_range *r, struct str ip)
 
 bool service_range_take_ip(struct service_range *r, struct str ip, bool hold)
 {
-    if (!is_free(r, map_get(&r->ips, ip)))
+    if (!is_free(r, map_get(&r->ips, ip), ip))
         return false;
     if (hold)
         ip_entry(r, ip)->held_until_ms = loop_now_ms(server_loop(r->server)) + RANGE_HOLD_MS;
@@ -159,7 +162,9 @@ bool service_range_has_port(const struct service_range *r, int64_t port)
 bool service_range_take_port(struct service_range *r, int64_t port, bool hold)
 {
     struct taken *t = port_entry(r, port);
-    if (!t || !is_free(r, t))
+    char text[24];
+    snprintf(text, sizeof(text), "%lld", (long long)port);
+    if (!t || !is_free(r, t, str_of(text)))
         return false;
     if (hold)
         t->held_until_ms = loop_now_ms(server_loop(r->server)) + RANGE_HOLD_MS;
@@ -174,6 +179,13 @@ int64_t service_range_any_port(struct service_range *r, bool hold)
         if (service_range_take_port(r, r->first_port + (start + i) % count, hold))
             return r->first_port + (start + i) % count;
     return 0;
+}
+
+bool service_range_is_used(const struct service_range *r, struct str what)
+{
+    int64_t port;
+    const struct taken *t = str_to_i64(what, &port) ? port_entry(r, port) : map_get(&r->ips, what);
+    return t && t->count;
 }
 
 struct str service_range_ports(const struct service_range *r)

@@ -8,16 +8,23 @@ static bool is_true(void *flag)
 
 void several_start(struct several *c, size_t count)
 {
+    several_start_with(c, count, &(struct server_config){ 0 });
+}
+
+void several_start_with(struct several *c, size_t count, const struct server_config *config)
+{
     static const char *const names[] = { "server-0", "server-1", "server-2", "server-3", "server-4" };
     *c = (struct several){ 0 };
     env_sim_init(&c->sim, test_seed(), 1790000000000);
     c->loop = loop_new_sim(&c->sim);
     c->store = shared_store_new(c->loop, loop_env(c->loop));
     for (; c->count < count; c->count++) {
-        world_start_with(&c->servers[c->count], &(struct server_config){ .loop = c->loop,
-                                                                         .name = names[c->count],
-                                                                         .open_store = shared_store_open,
-                                                                         .open_store_arg = c->store });
+        struct server_config own = *config;
+        own.loop = c->loop;
+        own.name = names[c->count];
+        own.open_store = shared_store_open;
+        own.open_store_arg = c->store;
+        world_start_with(&c->servers[c->count], &own);
         shared_store_lag(c->store, c->count, SEVERAL_LAG_MS);
     }
 }

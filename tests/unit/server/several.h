@@ -24,6 +24,7 @@ struct several {
 };
 
 void several_start(struct several *c, size_t count); /* named server-0, server-1 ... */
+void several_start_with(struct several *c, size_t count, const struct server_config *config);
 void several_stop(struct several *c);
 void several_stop_one(struct several *c, size_t i); /* it is gone for good */
 void several_advance(struct several *c, int64_t ms);

@@ -3,6 +3,8 @@
 
 #include "kinds/fields.h"
 #include "server/fresh.h"
+#include "server/leader.h"
+#include "server/raw_keys.h"
 
 #define MAPS "/api/v1/namespaces/default/configmaps"
 
@@ -259,5 +261,136 @@ TEST("three servers that start at the same time make what every cluster has once
         ASSERT_STR(text_at(&c.servers[i], "items.3.metadata.name"), "kube-system");
         ASSERT_STR(text_at(&c.servers[i], "items.4.metadata.name"), "");
     }
+    several_stop(&c);
+}
+
+/* --- what several servers give out ------------------------------------------------------------------------------------------ */
+
+#define SERVICES "/api/v1/namespaces/default/services"
+
+struct many {
+    struct http_call_request request;
+    int status;
+    struct arena arena;
+    struct str ip, port;
+    bool done;
+};
+
+static void on_service(void *arg, const struct http_response *head, struct str body, const struct error *err)
+{
+    struct many *m = arg;
+    ASSERT(head || !error_text(err));
+    struct value *v = value_parse(&m->arena, arena_str(&m->arena, body), NULL, NULL);
+    struct value *spec = value_get(v, F_SERVICE_SPEC), *ports = value_get(spec, F_SERVICE_SPEC_PORTS);
+    m->status = head->status;
+    m->ip = value_to_str(value_get(spec, F_SERVICE_SPEC_CLUSTER_IP));
+    if (value_type(ports) == VALUE_ARRAY)
+        m->port = arena_printf(&m->arena, "%lld",
+                               (long long)value_to_int(value_get(ports->items[0], F_SERVICE_PORT_NODE_PORT), 0));
+    m->done = true;
+}
+
+static void post_service(struct world *w, struct many *m, const char *json)
+{
+    static const struct http_header type = { STR_INIT("content-type"), STR_INIT("application/json") };
+    *m = (struct many){ 0 };
+    m->request = (struct http_call_request){ .method = STR("POST"),
+                                             .target = STR(SERVICES),
+                                             .headers = &type,
+                                             .headers_count = 1,
+                                             .body = arena_str(&m->arena, str_of(json)) };
+    http_client_fetch(w->client, &m->request, MIB, on_service, m);
+}
+
+static bool all_done(void *arg)
+{
+    struct many *m = arg;
+    for (int i = 0; i < 24; i++)
+        if (!m[i].done)
+            return false;
+    return true;
+}
+
+static bool no_reservation(void *arg, const struct raw_value *v)
+{
+    (void)arg;
+    FAIL("left behind: %.*s", STR_ARG(v->key));
+    return false;
+}
+
+TEST("two servers at once never give out an address or a node port twice")
+{
+    struct many m[24];
+    several_start_with(&c, 2,
+                       &(struct server_config){ .service_cidr = "10.96.0.0/27", .node_port_range = "30000-30023" });
+    for (int i = 0; i < 24; i++) {
+        AUTO_FREE char *json = xasprintf(
+            "{\"metadata\":{\"name\":\"s%d\"},\"spec\":{\"type\":\"NodePort\",\"ports\":[{\"port\":80}]}}", i);
+        post_service(&c.servers[i % 2], &m[i], json);
+    }
+    ASSERT(loop_sim_run_until(c.loop, all_done, m, 60000));
+    for (int i = 0; i < 24; i++) {
+        ASSERT_INT(m[i].status, 201);
+        for (int j = 0; j < i; j++) {
+            ASSERT(!str_eq(m[i].ip, m[j].ip));
+            ASSERT(!str_eq(m[i].port, m[j].port));
+        }
+    }
+    several_advance(&c, 1000);
+    raw_each(server_state(c.servers[0].server), STR("/klein/allocations/"), no_reservation, NULL);
+    for (int i = 0; i < 24; i++)
+        arena_done(&m[i].arena);
+    several_stop(&c);
+}
+
+TEST("an address that two Services ask for on two servers goes to one of them")
+{
+    struct many m[24] = { 0 };
+    several_start(&c, 2);
+    for (int i = 0; i < 2; i++) {
+        AUTO_FREE char *json = xasprintf(
+            "{\"metadata\":{\"name\":\"s%d\"},\"spec\":{\"clusterIP\":\"10.96.0.99\",\"ports\":[{\"port\":80}]}}", i);
+        post_service(&c.servers[i], &m[i], json);
+    }
+    for (int i = 2; i < 24; i++)
+        m[i].done = true;
+    ASSERT(loop_sim_run_until(c.loop, all_done, m, 60000));
+    ASSERT_INT(m[0].status + m[1].status, 201 + 422);
+    for (int i = 0; i < 2; i++)
+        arena_done(&m[i].arena);
+    several_stop(&c);
+}
+
+static void on_elected(void *arg, uint64_t epoch)
+{
+    (void)arg;
+    ASSERT(epoch);
+}
+
+static void on_lost(void *arg)
+{
+    (void)arg;
+}
+
+TEST("what a server reserved before it died is free again")
+{
+    static const struct leader_callbacks nobody = { on_elected, on_lost };
+    struct raw_value v;
+    several_start(&c, 2);
+    raw_write(server_state(c.servers[0].server),
+              &(struct raw_write){ .type = STORE_PUT,
+                                   .key = STR("/klein/allocations/dead"),
+                                   .value = STR("{\"holder\":\"server-9\",\"wanted\":[\"10.96.0.99\"]}"),
+                                   .expect = STORE_EXPECT_ABSENT },
+              NULL, NULL);
+    several_advance(&c, 1000);
+    const char *json =
+        "{\"metadata\":{\"name\":\"s\"},\"spec\":{\"clusterIP\":\"10.96.0.99\",\"ports\":[{\"port\":80}]}}";
+    ASSERT_INT(ask(&c.servers[1], "POST", SERVICES, json), 422);
+    struct leader_listener *x = leader_listen(server_leader(c.servers[0].server), &nobody, NULL);
+    several_advance(&c, 80000);
+    ASSERT(!raw_get(server_state(c.servers[1].server), STR("/klein/allocations/dead"), &v));
+    ASSERT_INT(ask(&c.servers[1], "POST", SERVICES, json), 201);
+    leader_unlisten(x);
     several_stop(&c);
 }
