@@ -1,4 +1,5 @@
 /* `klein server`: the API server, and with it whatever of the control plane runs in the same process. */
+#include "base/file.h"
 #include "cli/args.h"
 #include "main_commands.h"
 #include "main_control.h"
@@ -23,9 +24,22 @@ static const struct option_row options[] = {
     { "max-requests-inflight", "N", "400", "reading requests at once" },
     { "max-mutating-requests-inflight", "N", "200", "writing requests at once" },
     { "anonymous", "yes|no", "yes", "let clients without credentials see what system:public-info-viewer grants" },
+    { "no-control", NULL, NULL,
+      "show the state and change nothing: no controllers, no writes (to look at a restored backup)" },
+    { "address-file", "FILE", NULL, "write the address of the API here when it listens" },
     { "verbose", NULL, NULL, "log more" },
     { 0 },
 };
+
+/* Whoever asked for port 0 wants to know which one it is. */
+static int write_address(struct server *s, void *arg_, struct error *err)
+{
+    const char *path = arg(arg_, "address-file");
+    struct address at = server_address(s);
+    char text[ADDRESS_TEXT_SIZE];
+
+    return path ? file_write(path, str_of(address_format(&at, text)), 0600, err) : 0;
+}
 
 static int run(const struct args *a, struct error *err)
 {
@@ -56,7 +70,11 @@ static int run(const struct args *a, struct error *err)
         .requests_max = (int)requests,
         .mutating_requests_max = (int)mutating,
         .no_anonymous = str_is(str_of(arg(a, "anonymous")), "no"),
+        .no_control = arg_given(a, "no-control"),
     };
+    if (config.no_control)
+        return server_run(&config, &(struct server_hooks){ .started = write_address, .arg = (void *)(uintptr_t)a },
+                          err);
     struct control_config control = { .pod_cidr = config.pod_cidr };
     struct server_hooks hooks = control_hooks(&control);
     return server_run(&config, &hooks, err);

@@ -4,10 +4,12 @@
 
 #include "cli/args.h"
 
+extern const struct subcommand command_backup;
 extern const struct subcommand command_chaos;
 extern const struct subcommand command_down;
 extern const struct subcommand command_init;
 extern const struct subcommand command_prove;
+extern const struct subcommand command_restore;
 extern const struct subcommand command_status;
 extern const struct subcommand command_token;
 extern const struct subcommand command_up;

@@ -62,9 +62,10 @@ void remote_close(struct remote *r)
 static int request(struct remote *r, const char *method, const char *target, struct str body, int64_t timeout_ms,
                    struct buf *ret, struct error *err)
 {
+    bool patch = str_is(str_of(method), "PATCH");
     struct http_header headers[] = {
         { STR("Accept"), STR("application/json") },
-        { STR("Content-Type"), STR("application/json") },
+        { STR("Content-Type"), patch ? STR("application/merge-patch+json") : STR("application/json") },
     };
     struct http_call_request call = {
         .method = str_of(method),
@@ -106,9 +107,89 @@ int remote_call(struct remote *r, const char *method, const char *target, struct
     return *ret ? 0 : -1;
 }
 
+int remote_patch(struct remote *r, const char *target, struct str body, int64_t timeout_ms, struct error *err)
+{
+    return remote_call(r, "PATCH", target, body, timeout_ms, NULL, err);
+}
+
 int remote_fetch(struct remote *r, const char *target, int64_t timeout_ms, struct buf *ret, struct error *err)
 {
     return request(r, "GET", target, STR_NONE, timeout_ms, ret, err);
+}
+
+/* --- long answers -------------------------------------------------------------------------------------------------- */
+
+struct streaming {
+    struct loop *loop;
+    struct http_client *client;
+    struct http_call *call;
+    int (*take)(void *arg, struct str bytes, struct error *err);
+    void *arg;
+    int status;
+    struct buf refusal;
+    struct error err;
+    bool failed;
+};
+
+static void stream_head(struct http_call *call, const struct http_response *head, void *arg)
+{
+    (void)call;
+    ((struct streaming *)arg)->status = head->status;
+}
+
+static void stream_body(struct http_call *call, struct str bytes, void *arg)
+{
+    struct streaming *s = arg;
+
+    if (s->status / 100 != 2) {
+        buf_add(&s->refusal, bytes);
+    } else if (s->take(s->arg, bytes, &s->err) < 0) {
+        s->failed = true;
+        http_call_cancel(call);
+        loop_stop(s->loop);
+    }
+}
+
+static void stream_done(struct http_call *call, const struct error *err, void *arg)
+{
+    struct streaming *s = arg;
+
+    (void)call;
+    if (err) {
+        s->failed = true;
+        fail(&s->err, err->code, "%s", error_text(err));
+    } else if (s->status / 100 != 2) {
+        struct object *answer = object_parse(buf_str(&s->refusal), NULL);
+        struct str message = view_str(view_get_str(object_root(answer), STR("message")));
+        s->failed = true;
+        fail(&s->err, error_code_of_reason(STR_NONE, s->status), "the API server answered %d: %.*s", s->status,
+             STR_ARG(message));
+        object_unref(answer);
+    }
+    loop_stop(s->loop);
+}
+
+int remote_stream(struct remote *r, const char *target, int (*take)(void *arg, struct str bytes, struct error *err),
+                  void *arg, struct error *err)
+{
+    static const struct http_call_callbacks callbacks = { .on_head = stream_head,
+                                                          .on_body = stream_body,
+                                                          .on_done = stream_done };
+    struct streaming s = { .take = take, .arg = arg, .refusal = BUF_MAX(MIB) };
+
+    s.loop = loop_new_system(env_system());
+    s.client = http_client_new(s.loop, &r->options, err);
+    if (s.client) {
+        http_client_call(s.client, &(struct http_call_request){ .method = STR("GET"), .target = str_of(target) },
+                         &callbacks, &s);
+        loop_run(s.loop);
+        http_client_free(s.client);
+    }
+    loop_free(s.loop);
+    buf_done(&s.refusal);
+    if (s.failed)
+        error_move(err, &s.err);
+    return s.client && !s.failed ? 0 : -1;
 }
 
 static void random_word(char *to, size_t n)

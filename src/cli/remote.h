@@ -23,6 +23,12 @@ int remote_call(struct remote *r, const char *method, const char *target, struct
 /* The same for answers that are not objects. */
 int remote_fetch(struct remote *r, const char *target, int64_t timeout_ms, struct buf *ret, struct error *err);
 
+/* A merge patch. */
+int remote_patch(struct remote *r, const char *target, struct str body, int64_t timeout_ms, struct error *err);
+/* A long answer, piece by piece: take returns -1 with err to break it off. No deadline but one for the first byte. */
+int remote_stream(struct remote *r, const char *target, int (*take)(void *arg, struct str bytes, struct error *err),
+                  void *arg, struct error *err);
+
 /* Make a bootstrap token that expires after ttl_s; *ret is TOKENID.TOKENSECRET.CAHASH (docs/reference/agent-protocol.md, 1). */
 int remote_token_create(struct remote *r, int64_t ttl_s, struct secret *ret, struct error *err);
 

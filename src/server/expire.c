@@ -152,6 +152,8 @@ static bool add_loaded(void *arg, const struct object *o)
 int expire_init(struct server *s, struct error *err)
 {
     (void)err;
+    if (s->config.no_control)
+        return 0;
     struct expire *x = xnew(struct expire);
     x->server = s;
     list_init(&x->due);

@@ -18,8 +18,19 @@ static enum phase_result perform_path(struct request *r)
     return request_fail(r, ERR_NOT_FOUND, "the server could not find the requested resource");
 }
 
+static bool is_reading(const struct request *r)
+{
+    static const char *const verbs[] = { "get", "head", "list", "watch", NULL };
+    for (const char *const *v = verbs; *v; v++)
+        if (str_is(r->info.verb, *v))
+            return true;
+    return false;
+}
+
 enum phase_result phase_perform(struct request *r)
 {
+    if (r->server->config.no_control && !is_reading(r))
+        return request_fail(r, ERR_UNAVAILABLE, "this server only shows a state (--no-control) and changes nothing");
     if (!r->info.is_resource)
         return perform_path(r);
     subresource_handler *handler = subresource_find(r->info.group, r->info.resource, r->info.subresource);

@@ -247,7 +247,7 @@ bool request_is_long_running(const struct request *r)
 {
     static const char *const streams[] = { "log", "exec", "attach", "portforward", "proxy", NULL };
     if (!r->info.is_resource)
-        return str_ends(r->info.path, STR("/tunnel"));
+        return str_ends(r->info.path, STR("/tunnel")) || str_is(r->info.path, "/klein/v1/backup");
     if (str_is(r->info.verb, "watch"))
         return true;
     for (const char *const *s = streams; *s; s++)

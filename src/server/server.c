@@ -111,7 +111,10 @@ static void on_loaded(void *arg, const struct error *failed)
         }
         s->parts_started++;
     }
-    bootstrap_objects(s, on_bootstrapped, s);
+    if (s->config.no_control)
+        on_bootstrapped(s, NULL); /* also what every cluster has must be there as it was saved */
+    else
+        bootstrap_objects(s, on_bootstrapped, s);
 }
 
 static int open_store(struct server *s, struct error *err)

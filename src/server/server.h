@@ -57,6 +57,7 @@ struct server_config {
     int64_t compact_every_ms; /* 0: 5 minutes */
     uint64_t history_min_revisions; /* compaction keeps at least so many; 0: 5000 */
     struct servers_config servers;  /* one of several servers */
+    bool no_control;                /* show the state and change nothing: a backup's sandbox (docs/guide/backup.md) */
 };
 
 struct server *server_new(const struct server_config *config);   /* config is copied, its strings are borrowed */

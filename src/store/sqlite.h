@@ -4,6 +4,7 @@
  *   sqlite.c         the engine: queue, thread, group commit, delivery on the loop
  *   sqlite_data.c    the statements: write, list, history, compact; runs on the engine's thread only
  *   sqlite_open.c    folder, lock, format version, schema, reserve file
+ *   sqlite_seed.c    reading and filling a folder without the engine
  *   sqlite_vfs.c     counts fsyncs and ends the process when one fails
  */
 #ifndef STORE_SQLITE_H
@@ -74,6 +75,9 @@ typedef void database_entry_fn(void *arg, struct str key, struct str value, uint
 int database_list(struct database *d, struct str prefix, database_entry_fn *entry, void *arg, struct error *err);
 typedef void database_change_fn(void *arg, const struct store_change *c);
 int database_history(struct database *d, uint64_t from, database_change_fn *change, void *arg, struct error *err);
+/* For a new store: one entry with a revision of its own; and the end, which says where revisions go on. See store/seed.h. */
+int database_seed(struct database *d, struct str key, struct str value, uint64_t revision, struct error *err);
+int database_seed_end(struct database *d, uint64_t base, struct error *err);
 /* Remove at most `limit` obsolete rows up to `revision`; *ret_more tells that some are left. */
 int database_compact(struct database *d, uint64_t revision, int limit, bool *ret_more, struct error *err);
 

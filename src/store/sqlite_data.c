@@ -315,3 +315,19 @@ int database_compact(struct database *d, uint64_t revision, int limit, bool *ret
         d->compacted = revision;
     return result;
 }
+
+int database_seed(struct database *d, struct str key, struct str value, uint64_t revision, struct error *err)
+{
+    struct store_change c = { .revision = revision, .type = STORE_PUT, .key = key, .value = value };
+
+    if (insert_change(d, &c, err) < 0 || set_current(d, &c, err) < 0)
+        return -1;
+    d->revision = MAX(d->revision, revision);
+    return 0;
+}
+
+int database_seed_end(struct database *d, uint64_t base, struct error *err)
+{
+    d->revision = d->compacted = base;
+    return set_meta(d, "compacted", base, err) < 0 ? -1 : set_meta(d, "revision", base, err);
+}

@@ -1,0 +1,88 @@
+/* Where things are, for backup and restore. */
+#include "cli/place.h"
+
+#include "backup/keys.h"
+#include "base/file.h"
+#include "cli/cluster.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int load(const char *name, struct cluster_record *c, struct error *err)
+{
+    bool found;
+
+    if (cluster_name_check(name, err) < 0 || cluster_load(name, c, &found, err) < 0)
+        return -1;
+    return found ? 0 : fail(err, ERR_NOT_FOUND, "there is no cluster '%s' on this machine", name);
+}
+
+char *place_data(const struct args *a, struct error *err)
+{
+    struct cluster_record c;
+
+    if (!arg(a, "name"))
+        return xstrdup(arg(a, "data"));
+    return load(arg(a, "name"), &c, err) < 0 ? NULL : cluster_data_path(&c, "server");
+}
+
+char *place_url(const struct args *a)
+{
+    struct cluster_record c;
+    char address[16];
+
+    if (!arg(a, "name") || load(arg(a, "name"), &c, NULL) < 0)
+        return xstrdup(arg(a, "server"));
+    cluster_edge_address(&c, address);
+    return xasprintf("https://%s:%d", address, CLUSTER_API_PORT);
+}
+
+struct target *place_target(const struct args *a, const char *option, struct error *err)
+{
+    return target_open(arg(a, option),
+                       &(struct target_options){ .credentials_file = arg(a, "credentials-file"),
+                                                 .identity_file = arg(a, "identity-file"),
+                                                 .known_hosts_file = arg(a, "known-hosts-file") },
+                       err);
+}
+
+int place_passphrase(const struct args *a, struct secret *ret, struct error *err)
+{
+    return arg(a, "passphrase-file") ? passphrase_read(arg(a, "passphrase-file"), ret, err) : 0;
+}
+
+char *place_work(const struct args *a, struct error *err)
+{
+    char *path = xasprintf("%s/klein-backup-XXXXXX", arg(a, "work"));
+
+    if (mkdtemp(path))
+        return path;
+    fail_sys(err, errno, "make a temporary folder in '%s'", arg(a, "work"));
+    free(path);
+    return NULL;
+}
+
+char *place_fetch(struct target *t, const char *id, const char *work, char *ret_id, struct error *err)
+{
+    AUTO_TARGET_NAMES struct target_names ids = { 0 };
+    int64_t time;
+    uint64_t revision;
+
+    if (!id && target_backups(t, &ids, err) < 0)
+        return NULL;
+    if (!id && !ids.count)
+        return fail_null(err, ERR_NOT_FOUND, "there is no backup at %s", t->text);
+    id = id ? id : ids.names[ids.count - 1];
+    if (!backup_id_parse(str_of(id), &time, &revision))
+        return fail_null(err, ERR_BAD_REQUEST, "'%s' is no backup's id: `klein backup list` tells them", id);
+    snprintf(ret_id, BACKUP_ID_SIZE, "%s", id);
+    AUTO_FREE char *path = xasprintf("%s/%s", work, id);
+    if (file_mkdirs(path, 0700, err) < 0)
+        return NULL;
+    if (t->ops->get(t, id, path, err) < 0) {
+        error_context(err, "fetch backup '%s'", id);
+        return NULL;
+    }
+    return TAKE(path);
+}
