@@ -128,6 +128,7 @@ static void arrive(void *arg)
     struct message *x = arg;
     struct etcd_model *m = x->model;
 
+    m->stats.cut += m->cut[x->from][x->to];
     if (x->type == MESSAGE_ENTRY) {
         if (watch_arrive(m, x))
             deliver(x);
@@ -229,6 +230,7 @@ static void watch_pump(struct etcd_model *m, struct watch *w)
                                                (lag_ms ? (int64_t)env_random_below(m->env, (uint64_t)lag_ms + 1) : 0));
         model_send(m, &x, w->free_at_ms - now_ms(m));
         if (model_chance(m, m->config.watch_break_percent)) {
+            m->stats.broken++;
             w->broken = true; /* half open: nobody is told */
             return;
         }
@@ -511,6 +513,9 @@ static void tick(void *arg)
     } else if (now_ms(m) - m->leaderless_since_ms >= m->election_after_ms) {
         elect(m, -1);
     }
+    for (int a = 0; a < m->config.members; a++) /* peers keep their streams alive */
+        for (int b = 0; b < m->config.members; b++)
+            m->stats.cut += m->cut[a][b] && works(m, a);
     commit_due(m);
     follow_leader(m);
 }

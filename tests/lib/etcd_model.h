@@ -59,7 +59,7 @@ void etcd_model_elect(struct etcd_model *m);    /* the leader steps down; half o
 
 int etcd_model_leader(const struct etcd_model *m); /* -1: none */
 struct etcd_model_stats {
-    uint64_t elections, dropped, answers_lost, late, fenced, sessions, watches, unavailable, compactions;
+    uint64_t elections, dropped, answers_lost, late, fenced, sessions, watches, unavailable, compactions, cut, broken;
 };
 const struct etcd_model_stats *etcd_model_stats(const struct etcd_model *m);
 uint64_t etcd_model_revision(

@@ -126,7 +126,7 @@ static bool fits(const struct map *keys, const struct request *r, bool listing)
         return true;
     if (r->type == REQUEST_LIST) /* a list stands at position 0: nothing else of its revision may be in it */
         return keys->count == 0;
-    if (listing || keys->count >= BATCH_MAX)
+    if (listing || keys->count >= BATCH_MAX || r->type != REQUEST_WRITE)
         return false;
     /* etcd compares before it writes: a write of a key, or under a guard, that this batch writes belongs to the next one. */
     return !map_has(keys, r->op.write.key) && (!map_has(keys, r->op.write.guard_key) || MUTANT("guard-in-its-batch"));
@@ -267,7 +267,7 @@ static void session_settle(struct engine *e)
 
 static void session_answered(struct engine *e, struct txn *t)
 {
-    if (e->session_state != SESSION_ASKED || (t->number != e->round && !MUTANT("late-session-answer-counts")))
+    if (e->session_state != SESSION_ASKED || t->number != e->round)
         return;
     e->session = t->mod;
     e->session_state = SESSION_ANSWERED;

@@ -246,9 +246,10 @@ static const char *check_span(struct judge *j, const struct history_watch *w, co
         if (c->revision <= s->from || c->revision > s->to || !str_starts(c->key, str_of(w->prefix)))
             continue;
         if (told == s->count || s->revisions[told] != c->revision)
-            return history_wrong(j->h, "%s: was not told of revision %llu (%s %.*s), though of all up to %llu", w->name,
-                                 (unsigned long long)c->revision, c->type == STORE_PUT ? "put" : "delete",
-                                 STR_ARG(c->key), (unsigned long long)s->to);
+            return history_wrong(j->h,
+                                 "%s since %llu: was not told of revision %llu (%s %.*s), though of all up to %llu",
+                                 w->name, (unsigned long long)s->from, (unsigned long long)c->revision,
+                                 c->type == STORE_PUT ? "put" : "delete", STR_ARG(c->key), (unsigned long long)s->to);
         told++;
     }
     return NULL;

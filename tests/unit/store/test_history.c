@@ -102,7 +102,7 @@ TEST("a watch that skips, repeats, goes back or tells something else is found")
     tell(watch, 5, "/a", "1", 0);
     tell(watch, 6, "/a", "2", 5);
     tell(other, 6, "/a", "2", 5);
-    check("other: was not told of revision 5");
+    check("other since 0: was not told of revision 5");
     begin();
     tell(watch, 5, "/a", "1", 0);
     tell(watch, 5, "/a", "1", 0);
