@@ -24,11 +24,10 @@ struct control {
     struct leader_listener *leader;
     struct loop_timer catch_up;
     uint64_t epoch;
+    uint64_t elected_revision; /* of the state: what was written in earlier terms is not above it */
     const char *pod_cidr;
     char *ca_pem;
 };
-
-static struct control control;
 
 /* Their rights come from RBAC like everybody's: roles klein:controllers, klein:scheduler and upstream's own. */
 static struct api *api_as(struct server *s, const char *user)
@@ -82,17 +81,18 @@ static void start_acting(struct control *c)
 
 static uint64_t revision_of(void *arg, const struct kind *kind)
 {
-    return state_kind_revision(arg, kind);
+    const struct control *c = arg;
+
+    return MIN(state_kind_revision(server_state(c->server), kind), c->elected_revision + 1);
 }
 
 /* What the state held at the election must be in the caches before anybody decides by them; a watch tells at the end of a round. */
 static void on_catch_up(void *arg)
 {
     struct control *c = arg;
-    struct state *state = server_state(c->server);
 
-    if (cluster_has_seen(c->controllers_cluster, revision_of, state) &&
-        cluster_has_seen(c->scheduler_cluster, revision_of, state))
+    if (cluster_has_seen(c->controllers_cluster, revision_of, c) &&
+        cluster_has_seen(c->scheduler_cluster, revision_of, c))
         start_acting(c);
     else
         loop_timer_start(&c->catch_up, CATCH_UP_MS);
@@ -103,6 +103,7 @@ static void on_elected(void *arg, uint64_t epoch)
     struct control *c = arg;
 
     c->epoch = epoch;
+    c->elected_revision = state_revision(server_state(c->server));
     loop_timer_start(&c->catch_up, 0);
 }
 
@@ -111,13 +112,11 @@ static void on_lost(void *arg)
     stop_acting(arg);
 }
 
-static int started(struct server *s, void *arg, struct error *err)
+struct control *control_new(struct server *s, const struct control_config *config)
 {
     static const struct leader_callbacks callbacks = { on_elected, on_lost };
-    const struct control_config *config = arg;
-    struct control *c = &control;
+    struct control *c = xnew(struct control);
 
-    (void)err;
     *c = (struct control){ .server = s, .pod_cidr = config->pod_cidr };
     c->controllers_api = api_as(s, "system:kube-controller-manager");
     c->scheduler_api = api_as(s, "system:kube-scheduler");
@@ -131,15 +130,13 @@ static int started(struct server *s, void *arg, struct error *err)
     c->nodes_watch = nodes_on_change(server_nodes(s), on_node, c);
     loop_timer_init(&c->catch_up, server_loop(s), on_catch_up, c);
     c->leader = leader_listen(server_leader(s), &callbacks, c);
-    return 0;
+    return c;
 }
 
-static void stopping(struct server *s, void *arg)
+void control_free(struct control *c)
 {
-    struct control *c = &control;
-
-    (void)s;
-    (void)arg;
+    if (!c)
+        return;
     stop_acting(c);
     leader_unlisten(c->leader); /* gives the lead to another server */
     nodes_watch_free(c->nodes_watch);
@@ -149,6 +146,30 @@ static void stopping(struct server *s, void *arg)
     c->controllers_api->ops->free(c->controllers_api);
     facts_done(&c->facts);
     free(c->ca_pem);
+    free(c);
+}
+
+bool control_is_acting(const struct control *c)
+{
+    return c->controllers != NULL;
+}
+
+/* --- in `klein server` -------------------------------------------------------------------------------------------------- */
+
+static struct control *running; /* one a process */
+
+static int started(struct server *s, void *arg, struct error *err)
+{
+    (void)err;
+    running = control_new(s, arg);
+    return 0;
+}
+
+static void stopping(struct server *s, void *arg)
+{
+    (void)s;
+    (void)arg;
+    control_free(TAKE(running));
 }
 
 struct server_hooks control_hooks(const struct control_config *config)

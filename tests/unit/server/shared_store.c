@@ -10,7 +10,8 @@ struct shared_store {
     struct store *core;
     struct opener *openers[SHARED_OPENERS_MAX];
     size_t count;
-    uint64_t revision, writes;
+    uint64_t revision, writes, created;
+    struct str counted;     /* prefix of the keys in `created` */
     struct opener *writing; /* whose write the core carries out */
 };
 
@@ -71,6 +72,8 @@ static void on_core_change(void *arg, const struct store_change *change)
     struct shared_store *c = arg;
     c->revision = change->revision;
     c->writes++;
+    c->created +=
+        c->counted.n && change->type == STORE_PUT && !change->previous_revision && str_starts(change->key, c->counted);
     for (size_t i = 0; i < c->count; i++) {
         struct opener *o = c->openers[i];
         struct told *t = xnew(struct told);
@@ -291,6 +294,12 @@ void shared_store_cut(struct shared_store *c, size_t opener, bool cut)
 {
     c->openers[opener]->cut = cut;
     look(c->openers[opener]);
+}
+
+uint64_t shared_store_created(struct shared_store *c, const char *prefix)
+{
+    c->counted = str_of(prefix);
+    return c->created;
 }
 
 uint64_t shared_store_writes(const struct shared_store *c)

@@ -21,6 +21,8 @@ struct store *shared_store_open(void *shared, struct loop *loop, struct env *env
 void shared_store_lag(struct shared_store *c, size_t opener, int64_t ms);
 /* Nothing reaches it and it reaches nobody; writes it made before have happened. Then everything comes, in order. */
 void shared_store_cut(struct shared_store *c, size_t opener, bool cut);
+/* How often a key that starts with `prefix` (a literal) has come into being, from the first call on. */
+uint64_t shared_store_created(struct shared_store *c, const char *prefix);
 uint64_t shared_store_writes(const struct shared_store *c); /* made by all openers together */
 
 #endif
