@@ -45,6 +45,20 @@ static const char fixed[] = "defaults\n"
                             "    srvtcpka-intvl 1s\n"
                             "    srvtcpka-cnt 3\n";
 
+static void add_backend(struct buf *to, const struct api_proxy_config *config, const char *name, const char *path,
+                        const char *const *addresses, size_t count)
+{
+    buf_addf(to,
+             "backend %s\n    balance leastconn\n    option httpchk GET %s HTTP/1.1\\r\\nHost:\\ klein\n"
+             "    http-check expect rstatus ^(200|401|403)$\n"
+             "    default-server check check-ssl verify required ca-file %s inter 400ms fall 2 rise 1 "
+             "on-marked-down shutdown-sessions\n",
+             name, path, config->ca_file);
+    for (size_t i = 0; i < count; i++)
+        buf_addf(to, "    server server%zu %s\n", i + 1, addresses[i]);
+}
+
+/* Servers that are not ready (their store has no majority, its disk is full) still answer reads: they get what no ready one can take. */
 void api_proxy_config_text(struct buf *to, const struct api_proxy_config *config, const char *const *addresses,
                            size_t count)
 {
@@ -55,15 +69,12 @@ void api_proxy_config_text(struct buf *to, const struct api_proxy_config *config
              "tune.ssl.default-dh-param 2048\n",
              config->folder);
     buf_add_text(to, fixed);
-    buf_addf(to, "frontend api\n    bind %s\n    default_backend servers\n", config->listen);
-    buf_addf(to,
-             "backend servers\n    balance leastconn\n    option httpchk GET /readyz HTTP/1.1\\r\\nHost:\\ klein\n"
-             "    http-check expect rstatus ^(200|401|403)$\n"
-             "    default-server check check-ssl verify required ca-file %s inter 400ms fall 2 rise 1 "
-             "on-marked-down shutdown-sessions\n",
-             config->ca_file);
-    for (size_t i = 0; i < count; i++)
-        buf_addf(to, "    server server%zu %s\n", i + 1, addresses[i]);
+    buf_addf(
+        to,
+        "frontend api\n    bind %s\n    use_backend living if { nbsrv(servers) eq 0 }\n    default_backend servers\n",
+        config->listen);
+    add_backend(to, config, "servers", "/readyz", addresses, count);
+    add_backend(to, config, "living", "/livez", addresses, count);
 }
 
 /* --- reloads ------------------------------------------------------------------------------------------------------ */

@@ -8,8 +8,9 @@
 
 #include <stdlib.h>
 
-#define BATCHES_MAX 32  /* barriers on their way; who comes later waits for one to return */
-#define PROBE_MS    250 /* between questions of a server that is cut off */
+#define BATCHES_MAX 32   /* barriers on their way; who comes later waits for one to return */
+#define PROBE_MS    250  /* between questions of a server that is cut off */
+#define IDLE_MS     1000 /* nothing seen for so long (the leader beats four times a second): ask, though nobody waits */
 
 struct fresh {
     struct server *server;
@@ -20,7 +21,8 @@ struct fresh {
         since_ms; /* of the oldest question without an answer, and nothing asked later was answered; 0: all is well */
     bool cut_off, closing;
     struct loop_task task;
-    struct loop_timer limit, probe;
+    struct loop_timer limit, probe, idle;
+    uint64_t seen; /* revision of the state a second ago */
     struct fresh_stats stats;
 };
 
@@ -144,6 +146,16 @@ static void on_probe(void *arg)
         send_batch(f);
 }
 
+static void on_idle(void *arg)
+{
+    struct fresh *f = arg;
+    uint64_t now = state_revision(f->server->state);
+    if (now == f->seen && f->batches_count == 0 && !f->cut_off)
+        send_batch(f);
+    f->seen = now;
+    loop_timer_start(&f->idle, IDLE_MS);
+}
+
 /* Nobody waits on a server that is known to be cut off. */
 static void refuse_gathered(void *arg)
 {
@@ -203,6 +215,9 @@ int fresh_init(struct server *s, struct error *err)
     f->task = (struct loop_task){ .fn = refuse_gathered, .arg = f };
     loop_timer_init(&f->limit, s->loop, on_limit, f);
     loop_timer_init(&f->probe, s->loop, on_probe, f);
+    loop_timer_init(&f->idle, s->loop, on_idle, f);
+    if (fresh_is_needed(s))
+        loop_timer_start(&f->idle, IDLE_MS);
     server_part_set(s, SERVER_PART_fresh, f);
     return 0;
 }
@@ -214,6 +229,7 @@ void fresh_done(struct server *s)
         return;
     loop_timer_stop(&f->limit);
     loop_timer_stop(&f->probe);
+    loop_timer_stop(&f->idle);
     loop_defer_cancel(&f->task);
     f->closing = true;
     if (!f->batches_count)

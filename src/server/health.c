@@ -1,5 +1,6 @@
 /* /healthz, /livez, /readyz: all checks, one check, verbose, without some. Source: apiserver/pkg/server/healthz. */
 #include "server/discovery.h"
+#include "server/fresh.h"
 #include "server/response.h"
 #include "server/server_internal.h"
 
@@ -19,6 +20,11 @@ static bool health_store_writes(struct server *s)
     struct store_stats stats = { 0 };
     store_stats(s->store, &stats);
     return !stats.read_only;
+}
+
+static bool health_store_quorum(struct server *s)
+{
+    return !server_part(s, SERVER_PART_fresh) || !fresh_is_cut_off(s);
 }
 
 static bool health_loaded(struct server *s)

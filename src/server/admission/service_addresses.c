@@ -8,7 +8,7 @@
 #include "server/admission/service_reserve.h"
 #include "server/fresh.h"
 
-#define CHOICES_MAX 16 /* times that other servers may be faster */
+#define CHOICES_MAX 50 /* times that other servers may be faster */
 
 struct service {
     struct request *r;
@@ -402,11 +402,28 @@ static void on_reserved(void *arg, bool won, const struct error *err)
         request_resume(c->r, result);
 }
 
+static void on_settled(void *arg, bool current)
+{
+    struct choice *c = arg;
+    (void)current; /* not current: writing the reservation will say so */
+    value_put(&c->r->arena, c->tree, F_SERVICE_SPEC, c->asked);
+    enum phase_result result = choose(c);
+    if (result != PHASE_WAIT)
+        request_resume(c->r, result);
+}
+
 static enum phase_result choose(struct choice *c)
 {
     struct value *wanted;
     c->asked = value_copy(&c->r->arena, value_get(c->tree, F_SERVICE_SPEC));
     enum phase_result result = give(c->r, c->tree, &wanted);
+    /* "Full" is not said while some of it is only wanted: most of those who want it get something else. */
+    if (result == PHASE_FAILED && c->r->err.code == ERR_INTERNAL && reserve_is_busy(server_reserve(c->r->server)) &&
+        ++c->attempts < CHOICES_MAX) {
+        error_done(&c->r->err);
+        fresh_wait(c->r->server, &c->r->core.wait, on_settled, c);
+        return PHASE_WAIT;
+    }
     if (result != PHASE_DONE || !wanted->items_count || c->r->options.dry_run || !fresh_is_needed(c->r->server))
         return result;
     reserve_take(c->r, wanted, on_reserved, c);

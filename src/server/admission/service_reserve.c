@@ -113,6 +113,11 @@ bool reserve_has(const struct reserve *v, struct str what)
     return map_has(&v->counts, what);
 }
 
+bool reserve_is_busy(const struct reserve *v)
+{
+    return v->kept.count > 0;
+}
+
 /* --- taking --------------------------------------------------------------------------------------------------------------- */
 
 static bool wants(const struct value *wanted, struct str what)

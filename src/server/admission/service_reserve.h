@@ -19,6 +19,8 @@ struct reserve;
 /* Does somebody want it just now? `what` is an address or a port in decimal. */
 bool reserve_has(const struct reserve *v, struct str what);
 
+bool reserve_is_busy(const struct reserve *v); /* is anything reserved? */
+
 /* Reserve every text of `wanted` (an array) for the request. won: nobody has or wanted any of it before. err: not written. */
 typedef void reserve_done_fn(void *arg, bool won, const struct error *err);
 void reserve_take(struct request *r, const struct value *wanted, reserve_done_fn *done, void *arg);

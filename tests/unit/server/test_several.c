@@ -245,11 +245,24 @@ TEST("cut off, a read waits five seconds once, then comes with a warning; writes
     ASSERT(text_at(b, "message").n > 10);
     ASSERT_INT(merge(b, MAPS "/none", "{}"), 503); /* whether it is there is not known */
     ASSERT_INT(ask(b, "DELETE", MAPS, NULL), 503);
+    ASSERT_INT(ask(b, "GET", "/readyz", NULL), 500);
+    ASSERT_INT(ask(b, "GET", "/livez", NULL), 200);
     shared_store_cut(c.store, 1, false);
     several_advance(&c, 1000);
+    ASSERT_INT(ask(b, "GET", "/readyz", NULL), 200);
     ASSERT_INT(ask(b, "GET", MAPS "/x", NULL), 404);
     ASSERT_STR(b->warning, "");
     ASSERT_INT(make_object(b, MAPS, "y", "{}"), 201);
+    several_stop(&c);
+}
+
+TEST("a server that nobody asks anything finds out by itself that it is cut off")
+{
+    start();
+    shared_store_cut(c.store, 1, true);
+    several_advance(&c, 8000);
+    ASSERT_INT(ask(b, "GET", "/readyz", NULL), 500);
+    ASSERT_INT(ask(a, "GET", "/readyz", NULL), 200);
     several_stop(&c);
 }
 
