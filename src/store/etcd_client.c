@@ -145,6 +145,32 @@ void etcd_client_free(struct etcd_client *c)
     free(c);
 }
 
+struct freeing {
+    size_t left;
+    loop_fn *freed;
+    void *arg;
+};
+
+static void on_freed(void *arg)
+{
+    struct freeing *f = arg;
+
+    if (--f->left)
+        return;
+    f->freed(f->arg);
+    free(f);
+}
+
+void etcd_client_free_then(struct etcd_client *c, loop_fn *freed, void *arg)
+{
+    struct freeing *f = xnew(struct freeing);
+
+    *f = (struct freeing){ .left = c->count, .freed = freed, .arg = arg };
+    for (size_t i = 0; i < c->count; i++)
+        http_client_free_then(TAKE(c->endpoints[i].http), on_freed, f);
+    etcd_client_free(c);
+}
+
 void etcd_client_set_tls(struct etcd_client *c, struct tls_context *tls)
 {
     if (tls)

@@ -19,6 +19,7 @@ struct etcd_client;
 struct etcd_client *etcd_client_new(struct loop *loop, const struct str *endpoints, size_t count,
                                     struct tls_context *tls, struct error *err);
 void etcd_client_free(struct etcd_client *c); /* open calls end with ERR_UNAVAILABLE in a later round */
+void etcd_client_free_then(struct etcd_client *c, loop_fn *freed, void *arg); /* when every connection is gone */
 /* Endpoints that stay keep their connection. */
 int etcd_client_set_endpoints(struct etcd_client *c, const struct str *endpoints, size_t count, struct error *err);
 void etcd_client_set_tls(struct etcd_client *c, struct tls_context *tls);

@@ -85,6 +85,8 @@ struct http_client {
     struct arena peer_arena;
     bool freed, is_tunnel;
     struct loop_task assign_task, freed_task;
+    loop_fn *on_freed;
+    void *on_freed_arg;
     size_t failed_servers; /* in a row, since the last success */
 };
 

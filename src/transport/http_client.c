@@ -95,7 +95,11 @@ static void run_freed(void *arg)
     free_servers(c);
     tls_context_unref(c->options.tls);
     arena_done(&c->peer_arena);
+    loop_fn *on_freed = c->on_freed;
+    void *on_freed_arg = c->on_freed_arg;
     free(c);
+    if (on_freed)
+        on_freed(on_freed_arg);
 }
 
 static struct http_client *client_alloc(struct loop *loop)
@@ -195,6 +199,13 @@ void http_client_free(struct http_client *c)
     list_each (&c->connections, struct client_connection, link, cc)
         client_connection_close(cc, &closed);
     client_maybe_freed(c);
+}
+
+void http_client_free_then(struct http_client *c, loop_fn *freed, void *arg)
+{
+    c->on_freed = freed;
+    c->on_freed_arg = arg;
+    http_client_free(c);
 }
 
 void http_client_set_tls(struct http_client *c, struct tls_context *tls)

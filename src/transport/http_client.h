@@ -49,6 +49,8 @@ struct http_client *http_client_new_local(struct loop *loop, http_handler *handl
                                           const struct http_peer *peer);
 /* Open calls end with ERR_UNAVAILABLE; the memory goes in a later round. NULL is fine. */
 void http_client_free(struct http_client *c);
+/* The same; `freed` is called when the memory is gone. */
+void http_client_free_then(struct http_client *c, loop_fn *freed, void *arg);
 void http_client_set_servers(struct http_client *c, const struct str *servers, size_t count);
 void http_client_set_tls(struct http_client *c, struct tls_context *tls); /* for new connections */
 struct loop *http_client_loop(const struct http_client *c);

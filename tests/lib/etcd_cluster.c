@@ -2,6 +2,7 @@
 #include "etcd_cluster.h"
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/time.h"
 #include "loop/loop.h"
 #include "store/etcd_admin.h"
@@ -130,6 +131,9 @@ void etcd_cluster_stop(struct etcd_cluster *c)
 {
     for (int i = 0; i < c->count; i++)
         etcd_member_kill(c, i);
+    if (c->own_folder)
+        file_remove_tree(c->folder, NULL);
+    c->own_folder = false;
 }
 
 /* GET /health over plain HTTP; over TLS a listening port has to do. */
@@ -176,7 +180,10 @@ void etcd_cluster_start(struct etcd_cluster *c, int count, const char *folder)
     const char *scheme = c->certificate_file ? "https" : "http";
 
     c->count = count;
-    snprintf(c->folder, sizeof(c->folder), "%s", folder);
+    snprintf(c->folder, sizeof(c->folder), "%s", folder ? folder : "/tmp/klein-etcd-XXXXXX");
+    if (!folder && !mkdtemp(c->folder))
+        die("no temporary folder");
+    c->own_folder = !folder;
     find_ports(ports, 2 * count);
     for (int i = 0; i < count; i++) {
         struct etcd_test_member *m = &c->members[i];

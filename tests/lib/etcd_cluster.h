@@ -1,6 +1,6 @@
 /*
- * A real etcd of one or three members for tests and benchmarks: on loopback ports of its own, with data below a folder the caller
- * removes. Everything here blocks. Members end with the process that started them, however that ends.
+ * A real etcd of one or three members for tests and benchmarks: on loopback ports of its own, with data below a folder
+ * that the caller removes, or one of its own. Everything here blocks. Members end with the process that started them, however that ends.
  */
 #ifndef TESTS_LIB_ETCD_CLUSTER_H
 #define TESTS_LIB_ETCD_CLUSTER_H
@@ -22,12 +22,16 @@ struct etcd_cluster {
     struct etcd_test_member members[ETCD_MEMBERS_MAX];
     int count;
     char folder[200];
+    bool own_folder;
     /* all three or none: TLS with client certificates for clients; files in PEM */
     const char *certificate_file, *key_file, *client_ca_file;
     struct str endpoints[ETCD_MEMBERS_MAX]; /* for options */
 };
 
-/* Starts the members and waits until each answers to /health. Fails by ending the process with a message. */
+/*
+ * Starts the members and waits until each answers to /health. Fails by ending the process with a message. folder NULL: one in the
+ * temporary folder, which etcd_cluster_stop() removes.
+ */
 void etcd_cluster_start(struct etcd_cluster *c, int count, const char *folder);
 void etcd_cluster_stop(struct etcd_cluster *c);
 void etcd_cluster_wait(struct etcd_cluster *c); /* until a leader has accepted a write through every running member */
