@@ -16,7 +16,7 @@ STAMPS := build/stamps
 all: klein
 
 klein: build/release/build.ninja  ## build build/klein (the default)
-	@ninja -C build/release -j $(JOBS) src/klein samples/web
+	@ninja -C build/release -j $(JOBS) src/klein samples/web samples/writer
 	@install -m 755 build/release/src/klein build/.klein && mv build/.klein build/klein
 
 deps: $(STAMPS)/packages  ## install the Debian packages of scripts/packages

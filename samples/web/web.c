@@ -7,6 +7,9 @@
  *   GET /fail        500
  *   GET /count       requests answered so far
  *
+ * A request's `X-Request: NUMBER` comes back in the answer. With COUNT_FOLDER set, each answer to such a request is also counted in
+ * COUNT_FOLDER/POD.PID.START, a file with one byte a request, which outlives the process: `klein prove` compares it with what arrived.
+ *
  * Graceful stop: on SIGTERM it goes on serving, but every answer closes its connection; it ends when no connection is left,
  * after DRAIN_MS at the latest. So nobody who was promised a connection loses a request. One thread, no allocation.
  */
@@ -21,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -32,6 +36,7 @@
 #define SLOW_MAX_MS     60000
 #define DRAIN_MS        10000
 #define IDLE_MAX_MS     60000
+#define COUNTED_MAX     (4 * 1024 * 1024) /* requests with numbers below are counted one by one */
 
 struct connection {
     char in[REQUEST_MAX], out[ANSWER_MAX];
@@ -39,6 +44,7 @@ struct connection {
     int64_t answer_at_ms; /* 0: no request waits */
     int64_t last_ms;
     bool close_after;
+    long request; /* the number it came with, -1: none */
 };
 
 static struct connection connections[CONNECTIONS_MAX];
@@ -47,6 +53,7 @@ static nfds_t fds_count = 2;
 static bool stopping, failing;
 static int64_t stop_at_ms;
 static unsigned long long answered;
+static unsigned char *counts; /* of COUNTED_MAX, shared with a file; NULL: not wanted */
 static const char *pod, *node, *zone, *version;
 
 static int64_t now_ms(void)
@@ -70,16 +77,22 @@ static void answer(struct connection *c, int status, const char *type, const cha
                        : status == 404 ? "Not Found"
                        : status == 400 ? "Bad Request"
                                        : "Internal Server Error";
+    char number[48] = "";
+
+    if (c->request >= 0)
+        snprintf(number, sizeof(number), "X-Request: %ld\r\n", c->request);
     int n = snprintf(c->out, sizeof(c->out),
                      "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nX-Pod: %s\r\nX-Version: "
-                     "%s\r\nConnection: %s\r\n\r\n%s",
-                     status, text, type, strlen(body), pod, version,
+                     "%s\r\n%sConnection: %s\r\n\r\n%s",
+                     status, text, type, strlen(body), pod, version, number,
                      c->close_after || stopping ? "close" : "keep-alive", body);
 
     c->out_n = n > 0 && (size_t)n < sizeof(c->out) ? (size_t)n : 0;
     c->out_sent = 0;
     c->close_after |= stopping || !c->out_n;
     answered++;
+    if (counts && c->request >= 0 && c->request < COUNTED_MAX && counts[c->request] < 255)
+        counts[c->request]++;
 }
 
 static void page(struct connection *c, bool json)
@@ -125,9 +138,10 @@ static void serve(struct connection *c, const char *method, const char *target)
 /* The request at the front of the buffer; requests with a body are read up to Content-Length and the body is dropped. */
 static void take_request(struct connection *c)
 {
-    char *end = memmem(c->in, c->in_n, "\r\n\r\n", 4), method[16], target[512], *length;
+    char *end = memmem(c->in, c->in_n, "\r\n\r\n", 4), method[16], target[512], *length, *number;
     size_t size;
 
+    c->request = -1;
     if (!end) {
         if (c->in_n == sizeof(c->in))
             c->close_after = true, answer(c, 400, "text/plain", "request too long\n");
@@ -142,6 +156,8 @@ static void take_request(struct connection *c)
         *end = '\r';
         return;
     }
+    number = strcasestr(c->in, "\r\nx-request:");
+    c->request = number ? strtol(number + 12, NULL, 10) : -1;
     c->close_after |= size > sizeof(c->in) || strcasestr(c->in, "\r\nconnection: close") != NULL;
     if (sscanf(c->in, "%15s %511s", method, target) != 2) {
         c->close_after = true;
@@ -231,6 +247,27 @@ static int listen_on(uint16_t port)
     return fd;
 }
 
+static void open_counts(const char *folder)
+{
+    char path[512];
+    struct timespec t;
+
+    if (!*folder)
+        return;
+    clock_gettime(CLOCK_REALTIME, &t);
+    snprintf(path, sizeof(path), "%s/%s.%d.%lld%09ld", folder, pod, (int)getpid(), (long long)t.tv_sec, t.tv_nsec);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0 || ftruncate(fd, COUNTED_MAX) < 0)
+        goto failed;
+    counts = mmap(NULL, COUNTED_MAX, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (counts != MAP_FAILED)
+        return;
+failed:
+    fprintf(stderr, "web: count in '%s': %s\n", path, strerror(errno));
+    exit(1);
+}
+
 static int next_wait(void)
 {
     int64_t now = now_ms(), wait = stopping ? 50 : 1000;
@@ -269,6 +306,7 @@ int main(void)
     node = setting("NODE_NAME", "unknown");
     zone = setting("ZONE", "unknown");
     version = setting("VERSION", "1");
+    open_counts(setting("COUNT_FOLDER", ""));
     sigemptyset(&mask);
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);
