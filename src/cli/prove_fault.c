@@ -244,14 +244,14 @@ static int restart_one(struct running *f, const struct seen_process *process)
 static int rollout(struct running *f)
 {
     int64_t until_ms = time_monotonic_ms() + REPAIR_LIMIT_MS;
-    AUTO_FREE char *body =
-        xasprintf("{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"prove\":\"%lld\"}}}}}",
-                  (long long)time_wall_ms());
+    AUTO_FREE char *body = xasprintf("{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"prove\":\"%lld\"}}}}}",
+                                     (long long)time_wall_ms());
     struct sample_seen *before = xnew(struct sample_seen);
     int old = 1, result = prove_look(f->p, before, NULL);
 
     if (result == 0)
-        result = remote_call(&f->p->remote, "PATCH", "/apis/apps/v1/namespaces/" PROVE_SPACE "/deployments/web", str_of(body), 5000, NULL, NULL);
+        result = remote_call(&f->p->remote, "PATCH", "/apis/apps/v1/namespaces/" PROVE_SPACE "/deployments/web",
+                             str_of(body), 5000, NULL, NULL);
     while (result == 0 && old > 0 && !prove_interrupted()) {
         if (time_monotonic_ms() > until_ms)
             result = -1;
