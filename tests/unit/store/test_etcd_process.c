@@ -180,7 +180,7 @@ TEST("etcd outlives its supervisor and is adopted by the next one")
     pid_t pid = world_start(&w);
     ASSERT(!etcd_process_adopted(w.etcd));
     RUN_UNTIL(&w, answers(&w), 20000);
-    ASSERT(etcd_process_has_data(data));
+    RUN_UNTIL(&w, etcd_process_has_data(data), 20000); /* it listens a moment before its data is there */
     world_next(&w);
     ASSERT_INT(etcd_process_recorded(data), pid);
     ASSERT_INT(world_start(&w), pid);
