@@ -1,5 +1,6 @@
 /* `klein server`: the API server, and with it whatever of the control plane runs in the same process. */
 #include "base/file.h"
+#include "base/time.h"
 #include "cli/args.h"
 #include "main_commands.h"
 #include "main_control.h"
@@ -24,6 +25,13 @@ static const struct option_row options[] = {
     { "max-requests-inflight", "N", "400", "reading requests at once" },
     { "max-mutating-requests-inflight", "N", "200", "writing requests at once" },
     { "anonymous", "yes|no", "yes", "let clients without credentials see what system:public-info-viewer grants" },
+    { "backup-to", "PLACE", NULL, "make backups there (see `klein backup --help`), each one proved" },
+    { "backup-every", "DURATION", "1h", "how often" },
+    { "backup-keep", "N", "24", "how many are kept" },
+    { "backup-passphrase-file", "FILE", NULL, "seals keys and certificates; without it they are left out" },
+    { "backup-credentials-file", "FILE", NULL, "of S3; else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" },
+    { "backup-identity-file", "FILE", NULL, "of ssh, for rsync://" },
+    { "backup-known-hosts-file", "FILE", NULL, "of ssh, for rsync://" },
     { "no-control", NULL, NULL,
       "show the state and change nothing: no controllers, no writes (to look at a restored backup)" },
     { "address-file", "FILE", NULL, "write the address of the API here when it listens" },
@@ -39,6 +47,26 @@ static int write_address(struct server *s, void *arg_, struct error *err)
     char text[ADDRESS_TEXT_SIZE];
 
     return path ? file_write(path, str_of(address_format(&at, text)), 0600, err) : 0;
+}
+
+static int read_backup(const struct args *a, struct backup_config *ret, struct error *err)
+{
+    int64_t keep;
+
+    *ret = (struct backup_config){
+        .to = arg(a, "backup-to"),
+        .passphrase_file = arg(a, "backup-passphrase-file"),
+        .credentials_file = arg(a, "backup-credentials-file"),
+        .identity_file = arg(a, "backup-identity-file"),
+        .known_hosts_file = arg(a, "backup-known-hosts-file"),
+    };
+    if (!time_parse_duration(str_of(arg(a, "backup-every")), &ret->every_ms) || ret->every_ms < SECOND_MS)
+        return fail(err, ERR_BAD_REQUEST, "--backup-every must be a duration like 1h or 15m, not '%s'",
+                    arg(a, "backup-every"));
+    if (arg_number(a, "backup-keep", 1, 100000, &keep, err) < 0)
+        return -1;
+    ret->keep = (int)keep;
+    return 0;
 }
 
 static int run(const struct args *a, struct error *err)
@@ -72,6 +100,8 @@ static int run(const struct args *a, struct error *err)
         .no_anonymous = str_is(str_of(arg(a, "anonymous")), "no"),
         .no_control = arg_given(a, "no-control"),
     };
+    if (read_backup(a, &config.backup, err) < 0)
+        return EXIT_USAGE;
     if (config.no_control)
         return server_run(&config, &(struct server_hooks){ .started = write_address, .arg = (void *)(uintptr_t)a },
                           err);

@@ -65,6 +65,12 @@ static size_t on_upload(char *p, size_t size, size_t n, void *arg)
     return fread(p, size, n, ((struct transfer *)arg)->upload);
 }
 
+/* libcurl goes back to the beginning when the server closes a connection that it wanted to use again. */
+static int on_seek(void *arg, curl_off_t offset, int origin)
+{
+    return fseeko(((struct transfer *)arg)->upload, offset, origin) == 0 ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
 static char *url_of(const struct s3 *s, const char *key, struct str query)
 {
     AUTO_BUF struct buf url = BUF_MAX(16 * KIB);
@@ -109,6 +115,8 @@ static void prepare(struct s3 *s, struct transfer *t, const char *url, struct cu
         curl_easy_setopt(s->curl, CURLOPT_UPLOAD, 1L);
         curl_easy_setopt(s->curl, CURLOPT_READFUNCTION, on_upload);
         curl_easy_setopt(s->curl, CURLOPT_READDATA, t);
+        curl_easy_setopt(s->curl, CURLOPT_SEEKFUNCTION, on_seek);
+        curl_easy_setopt(s->curl, CURLOPT_SEEKDATA, t);
         curl_easy_setopt(s->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)t->upload_bytes);
     } else {
         curl_easy_setopt(s->curl, CURLOPT_CUSTOMREQUEST, t->method);
@@ -138,7 +146,6 @@ static int attempt(struct s3 *s, struct transfer *t, const char *key, bool *ret_
     struct curl_slist *headers = curl_slist_append(NULL, payload);
     long status = 0;
 
-    headers = curl_slist_append(headers, "Expect:");
     if (!t->answer)
         t->answer = &own;
     buf_clear(t->answer);

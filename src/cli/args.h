@@ -20,8 +20,8 @@ struct option_row {
 #define ARG_VALUES_MAX 32
 struct args {
     const struct option_row *options;
-    const char *values[32][ARG_VALUES_MAX];
-    int counts[32];
+    const char *values[64][ARG_VALUES_MAX];
+    int counts[64];
     const char *words[8]; /* what is not an option */
     int words_count;
     char **rest; /* what follows "--", NULL-terminated; may be NULL */

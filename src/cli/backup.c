@@ -125,7 +125,7 @@ static int ship_changes(struct making *m, struct error *err)
 
     if (!file_exists(folder))
         return 0;
-    backup_id(m->manifest.time_ms, 0, day);
+    backup_id(env_wall_ms(env_system()), 0, day);
     snprintf(name, sizeof(name), "changes-%.8s", day);
     return m->target->ops->put(m->target, folder, name, true, err) < 0 ? error_context(err, "ship the change log") : 0;
 }
@@ -303,9 +303,10 @@ static int run(const struct args *a, struct error *err)
     const char *word = a->words_count ? a->words[0] : "";
     int result = -1;
 
-    if (a->words_count > 2 || (*word && strcmp(word, "list") && strcmp(word, "verify")) ||
+    if (a->words_count > 2 || (*word && strcmp(word, "list") && strcmp(word, "verify") && strcmp(word, "changes")) ||
         (a->words_count == 2 && strcmp(word, "verify"))) {
-        fail(err, ERR_BAD_REQUEST, "`klein backup`, `klein backup list` or `klein backup verify [ID]` is expected");
+        fail(err, ERR_BAD_REQUEST,
+             "`klein backup`, `klein backup list`, `klein backup verify [ID]` or `klein backup changes` is expected");
         return EXIT_USAGE;
     }
     m.target = place_target(a, "to", err);
@@ -314,7 +315,10 @@ static int run(const struct args *a, struct error *err)
     m.data = place_data(a, err);
     if (m.data && place_passphrase(a, &m.passphrase, err) == 0 && (m.work = place_work(a, err))) {
         m.seal = arg(a, "passphrase-file") ? &m.passphrase : NULL;
-        result = !*word ? run_make(&m, err) : str_is(str_of(word), "list") ? run_list(&m, err) : run_verify(&m, err);
+        result = !*word                            ? run_make(&m, err)
+                 : str_is(str_of(word), "list")    ? run_list(&m, err)
+                 : str_is(str_of(word), "changes") ? ship_changes(&m, err)
+                                                   : run_verify(&m, err);
         file_remove_tree(m.work, NULL);
     }
     cleanup_free(&m.work);
@@ -329,7 +333,7 @@ static int run(const struct args *a, struct error *err)
 const struct subcommand command_backup = {
     .name = "backup",
     .summary = "Save the cluster's state, and prove that it can be restored.",
-    .usage = "[list | verify [ID]] [--to PLACE] [--passphrase-file FILE | --without-keys]",
+    .usage = "[list | verify [ID] | changes] [--to PLACE] [--passphrase-file FILE | --without-keys]",
     .options = options,
     .run = run,
 };

@@ -232,7 +232,7 @@ static int fill_keys(struct restore *r, struct error *err)
 static int make_fresh(struct restore *r, struct error *err)
 {
     r->fresh = xasprintf("%s/data", r->work);
-    return file_mkdirs(r->fresh, 0700, err) < 0 || fill_keys(r, err) < 0 || fill_store(r, err) < 0 ? -1 : 0;
+    return file_mkdirs(r->fresh, 0700, err) < 0 || fill_store(r, err) < 0 || fill_keys(r, err) < 0 ? -1 : 0;
 }
 
 /* --- the change of places ------------------------------------------------------------------------------------------------ */

@@ -1,5 +1,6 @@
 /* `klein status`: zones, nodes, services; what is healthy and what is not; as text in the terminal's width, or as JSON. */
 #include "base/file.h"
+#include "cli/backup_report.h"
 #include "cli/commands.h"
 #include "cli/cluster.h"
 #include "cli/remote.h"
@@ -57,6 +58,14 @@ static struct value *zone_json(struct arena *a, const struct cluster_record *c, 
     return o;
 }
 
+/* The note as it is (cli/backup_report.h), null when there never was a backup. */
+static struct value *backup_json(struct arena *a, const struct status *s)
+{
+    struct value *data = value_of_view(a, view_get_str(object_root(s->backup), STR("data")));
+
+    return data ? data : value_null(a);
+}
+
 static void print_json(const struct status *s)
 {
     AUTO_ARENA struct arena a = { 0 };
@@ -84,6 +93,7 @@ static void print_json(const struct status *s)
         value_append(&a, nodes, node_json(&a, c, &c->nodes[i], status_node_is_ready(s, c->nodes[i].name)));
     for (int i = 0; i < c->zones; i++)
         value_append(&a, zones, zone_json(&a, c, i));
+    value_put_str(&a, root, STR("backup"), backup_json(&a, s));
     value_put_str(&a, root, STR("nodes"), nodes);
     value_put_str(&a, root, STR("zones"), zones);
     value_write_pretty(&text, root, 2);
@@ -113,6 +123,8 @@ static void read_cluster(struct status *s)
         remote_call(&remote, "GET", "/api/v1/services", STR_NONE, CALL_LIMIT_MS, &s->services, &s->err) == 0)
         remote_call(&remote, "GET", "/apis/discovery.k8s.io/v1/endpointslices", STR_NONE, CALL_LIMIT_MS, &s->slices,
                     &s->err);
+    if (!s->err.code)
+        remote_call(&remote, "GET", BACKUP_REPORT, STR_NONE, CALL_LIMIT_MS, &s->backup, NULL);
     remote_close(&remote);
 }
 
@@ -145,6 +157,7 @@ static int run(const struct args *a, struct error *err)
         print_json(&s);
     else
         status_print(&s, terminal_width());
+    object_unref(s.backup);
     object_unref(s.nodes);
     object_unref(s.pods);
     object_unref(s.deployments);

@@ -7,6 +7,7 @@
 
 struct status {
     const struct cluster_record *cluster;
+    struct object *backup; /* what is noted of backups (cli/backup_report.h); NULL: there was none */
     struct object *nodes, *pods, *deployments, *services, *slices; /* lists; NULL when the API did not answer */
     struct error err;                                              /* why it did not */
 };

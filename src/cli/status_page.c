@@ -1,5 +1,6 @@
 /* The page of `klein status`: a few tables, cut to the terminal's width, and a list of what needs attention. */
 #include "base/buf.h"
+#include "base/time.h"
 #include "cli/run.h"
 #include "cli/status.h"
 #include "kinds/fields.h"
@@ -117,6 +118,11 @@ static void deployment_problems(const struct status *s, struct problems *p)
     }
 }
 
+static struct str backup_note(const struct status *s, const char *name)
+{
+    return view_str(view_get_str(view_get_str(object_root(s->backup), STR("data")), str_of(name)));
+}
+
 static void find_problems(const struct status *s, struct problems *p)
 {
     if (s->err.code)
@@ -129,6 +135,8 @@ static void find_problems(const struct status *s, struct problems *p)
         else if (s->nodes && !status_node_is_ready(s, m->name))
             problem(p, "node %s is not Ready", m->name);
     }
+    if (backup_note(s, "failures").n && !str_is(backup_note(s, "failures"), "0"))
+        problem(p, "backup: %.*s", STR_ARG(str_part(backup_note(s, "lastError"), 0, 300)));
     deployment_problems(s, p);
     pod_problems(s, p);
 }
@@ -206,6 +214,27 @@ static void print_services(const struct status *s, int width)
     }
 }
 
+static const char *age_of(struct str time, char text[TIME_TEXT_SIZE])
+{
+    int64_t at_ms;
+
+    return time_parse(time, &at_ms) ? time_format_age(time_wall_ms() - at_ms, text) : "never";
+}
+
+static void print_backup(const struct status *s, int width)
+{
+    char made[TIME_TEXT_SIZE], proved[TIME_TEXT_SIZE];
+
+    if (s->err.code)
+        return;
+    if (!backup_note(s, "lastGood").n)
+        print_cut(width, "Backup: none; `klein backup --name %s` makes one", s->cluster->name);
+    else
+        print_cut(width, "Backup %s old, in %.*s; last proved by a restore %s ago, in %.*s s",
+                  age_of(backup_note(s, "lastGood"), made), STR_ARG(backup_note(s, "target")),
+                  age_of(backup_note(s, "lastProof"), proved), STR_ARG(backup_note(s, "lastProofSeconds")));
+}
+
 void status_print(const struct status *s, int width)
 {
     struct problems p = { .text = BUF_MAX(64 * KIB) };
@@ -216,6 +245,7 @@ void status_print(const struct status *s, int width)
     print_cut(width, "Cluster %s: %s", s->cluster->name, p.count ? "needs attention" : "healthy");
     print_cut(width, "API https://%s:%d   gateway http://%s/   registry %s:%d", edge, CLUSTER_API_PORT, edge, edge,
               CLUSTER_REGISTRY_PORT);
+    print_backup(s, width);
     printf("\n");
     print_nodes(s, width);
     if (s->services) {

@@ -14,4 +14,10 @@ void backup_write_object(struct buf *to, const struct kind *k, const struct obje
 /* Who this cluster is: the UID of Namespace kube-system, as everybody does it. Borrowed. */
 struct str backup_cluster_id(struct server *s);
 
+/* Of the note that is left of the last backup and proof; -1: there was none. */
+double metric_backup_age(struct server *s);
+double metric_backup_proof_age(struct server *s);
+double metric_backup_proof_seconds(struct server *s);
+double metric_backup_failures(struct server *s);
+
 #endif

@@ -165,6 +165,7 @@ struct catch_up {
     struct changes_part *part;
     struct buf records;
     uint64_t until;
+    bool first;
 };
 
 static void on_history(void *arg, const struct store_change *c)
@@ -198,9 +199,10 @@ static void on_history_done(void *arg, uint64_t revision, const struct error *er
         return;
     }
     if (err || u->records.full) {
-        log_warn(
-            "the change log has a gap: the store does not reach back to where the log ends; the next backup closes it",
-            KV("from", "%llu", (unsigned long long)p->from), KV("to", "%llu", (unsigned long long)u->until));
+        if (!u->first)
+            log_warn("the change log has a gap: the store does not reach back to where the log ends; the next backup "
+                     "closes it",
+                     KV("from", "%llu", (unsigned long long)p->from), KV("to", "%llu", (unsigned long long)u->until));
         p->from = u->until;
     } else {
         buf_add(&u->records, buf_str(&p->gathered));
@@ -216,11 +218,15 @@ static void on_history_done(void *arg, uint64_t revision, const struct error *er
 static void catch_up(struct changes_part *p, uint64_t logged)
 {
     uint64_t now = state_revision(p->server->state);
+    struct store_stats stats = { 0 };
     p->from = p->to = now;
-    if (!logged || logged >= now)
+    store_stats(p->server->store, &stats);
+    bool first = !logged; /* no log yet: everything the store still knows is its beginning */
+    logged = MAX(logged, first ? stats.compacted_revision : 0);
+    if (logged >= now)
         return;
     struct catch_up *u = xnew(struct catch_up);
-    *u = (struct catch_up){ .part = p, .records = BUF_MAX(GATHER_MAX), .until = now };
+    *u = (struct catch_up){ .part = p, .records = BUF_MAX(GATHER_MAX), .until = now, .first = first };
     p->from = logged;
     p->catching_up = true;
     store_history(p->server->store, logged, on_history, on_history_done, u);

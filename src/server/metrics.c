@@ -6,6 +6,7 @@
 #include "server/discovery.h"
 #include "server/fresh.h"
 #include "server/leader.h"
+#include "server/backup.h"
 #include "server/server_internal.h"
 
 #include <stdlib.h>

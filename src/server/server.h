@@ -32,6 +32,14 @@ struct servers_config {
     int etcd_client_port, etcd_peer_port;              /* 0: 2379, 2380 */
 };
 
+/* Backups on a schedule, made by the leader (docs/guide/backup.md). `to` NULL: none. */
+struct backup_config {
+    const char *to; /* as `klein backup --to` */
+    int64_t every_ms;
+    int keep;
+    const char *passphrase_file, *credentials_file, *identity_file, *known_hosts_file; /* NULL: none */
+};
+
 struct server_config {
     struct loop *loop;
     const char *name; /* of this server among several, in keys of the store; NULL: "server" */
@@ -57,7 +65,8 @@ struct server_config {
     int64_t compact_every_ms; /* 0: 5 minutes */
     uint64_t history_min_revisions; /* compaction keeps at least so many; 0: 5000 */
     struct servers_config servers;  /* one of several servers */
-    bool no_control;                /* show the state and change nothing: a backup's sandbox (docs/guide/backup.md) */
+    struct backup_config backup;
+    bool no_control; /* show the state and change nothing: a backup's sandbox (docs/guide/backup.md) */
 };
 
 struct server *server_new(const struct server_config *config);   /* config is copied, its strings are borrowed */
