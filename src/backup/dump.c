@@ -110,7 +110,7 @@ int dump_reader_feed(struct dump_reader *d, struct str bytes, struct error *err)
     if (d->pending.full)
         return fail(err, ERR_TOO_LARGE, "a record of the server's answer is too large");
     struct str rest = buf_str(&d->pending);
-    while ((got = record_read(&rest, &r, err)) > 0)
+    while ((got = segment_record_read(&rest, &r, err)) > 0)
         if (take(d, &r, err) < 0)
             return -1;
     if (got < 0)

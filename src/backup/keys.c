@@ -81,7 +81,7 @@ static int gather_entry(const char *folder, const char *path, int depth, struct 
         return fail(err, ERR_TOO_LARGE, "'%s' holds more than keys and certificates", folder);
     if (file_read(full, &content, err) < 0)
         return -1;
-    record_write(
+    segment_record_write(
         to, &(struct record){
                 .type = RECORD_FILE, .key = str_of(path), .revision = st.st_mode & 0777, .value = buf_str(&content) });
     explicit_bzero(content.p, content.n);
@@ -195,7 +195,7 @@ int keys_unseal(const char *path, const struct backup_keys *keys, const char *pk
     rest = buf_str(&plain);
     if (file_mkdirs(pki_folder, 0700, err) < 0)
         return -1;
-    while ((got = record_read(&rest, &r, err)) > 0)
+    while ((got = segment_record_read(&rest, &r, err)) > 0)
         if (r.type == RECORD_FILE && write_file(pki_folder, &r, err) < 0) {
             got = -1;
             break;

@@ -38,7 +38,7 @@ static uint64_t get_u64(const char *p)
 
 /* --- records ------------------------------------------------------------------------------------------------------- */
 
-void record_write(struct buf *to, const struct record *r)
+void segment_record_write(struct buf *to, const struct record *r)
 {
     uint16_t key_n = htole16((uint16_t)r->key.n);
 
@@ -58,7 +58,7 @@ static bool type_is_known(char c)
     return c && strchr("HODEPXF", c);
 }
 
-int record_read(struct str *rest, struct record *ret, struct error *err)
+int segment_record_read(struct str *rest, struct record *ret, struct error *err)
 {
     if (rest->n < RECORD_HEADER_SIZE)
         return 0;

@@ -47,9 +47,9 @@ struct record {
     int64_t time_ms;
 };
 
-void record_write(struct buf *to, const struct record *r);
+void segment_record_write(struct buf *to, const struct record *r);
 /* Take one record off *rest. 1: done; 0: *rest is empty or holds only a part of one; -1: no record, or one past the limits. */
-int record_read(struct str *rest, struct record *ret, struct error *err);
+int segment_record_read(struct str *rest, struct record *ret, struct error *err);
 /* What makes an object the same object: SHA-256 over key, revision and value. */
 void record_digest(struct str key, uint64_t revision, struct str value, unsigned char ret[SHA256_SIZE]);
 

@@ -118,7 +118,7 @@ int segment_writer_add(struct segment_writer *w, const struct record *r, struct 
     if (w->fd <= 0 && begin_file(w, err) < 0)
         return -1;
     w->plain.max = BLOCK_PLAIN_MAX;
-    record_write(&w->plain, r);
+    segment_record_write(&w->plain, r);
     if (w->plain.n >= BLOCK_BYTES && end_block(w, err) < 0)
         return -1;
     return w->written >= SEGMENT_BYTES ? end_file(w, err) : 0;
@@ -144,7 +144,7 @@ static int read_records(const struct segment_reader *reader, struct str plain, s
     struct record r;
     int got;
 
-    while ((got = record_read(&plain, &r, err)) > 0)
+    while ((got = segment_record_read(&plain, &r, err)) > 0)
         if (reader->record && reader->record(reader->arg, &r, err) < 0)
             return -1;
     return got < 0 ? -1 : plain.n ? fail(err, ERR_BAD_REQUEST, "a record is cut off") : 0;

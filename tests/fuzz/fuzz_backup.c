@@ -17,12 +17,12 @@ static void read_records(struct str rest)
 {
     struct record r;
 
-    while (record_read(&rest, &r, NULL) > 0) {
+    while (segment_record_read(&rest, &r, NULL) > 0) {
         AUTO_BUF struct buf again = BUF_MAX(RECORD_VALUE_MAX + 2 * RECORD_KEY_MAX);
         struct record same;
-        record_write(&again, &r);
+        segment_record_write(&again, &r);
         struct str text = buf_str(&again);
-        if (record_read(&text, &same, NULL) != 1 || !str_eq(same.key, r.key) || !str_eq(same.value, r.value) ||
+        if (segment_record_read(&text, &same, NULL) != 1 || !str_eq(same.key, r.key) || !str_eq(same.value, r.value) ||
             same.revision != r.revision || same.time_ms != r.time_ms || same.type != r.type)
             abort();
     }

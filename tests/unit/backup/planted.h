@@ -28,20 +28,20 @@ static inline void planted_dump(struct buf *to, int count)
              "{\"formatVersion\":1,\"kleinVersion\":\"0\",\"cluster\":\"c\",\"server\":\"s\",\"engine\":\"sqlite\","
              "\"revision\":\"%d\",\"timeMs\":%lld}",
              PLANTED_REVISION, (long long)PLANTED_TIME);
-    record_write(to, &(struct record){ .type = RECORD_HEAD, .value = buf_str(&json) });
+    segment_record_write(to, &(struct record){ .type = RECORD_HEAD, .value = buf_str(&json) });
     EVP_DigestInit_ex(all, EVP_sha256(), NULL);
     for (int i = 0; i < count; i++) {
         char key[80], value[32];
         snprintf(key, sizeof(key), "/registry/core/configmaps/default/a%d", i);
         snprintf(value, sizeof(value), "v%d", i);
-        record_write(
+        segment_record_write(
             to, &(struct record){
                     .type = RECORD_OBJECT, .key = str_of(key), .value = str_of(value), .revision = (uint64_t)i + 1 });
         record_digest(str_of(key), (uint64_t)i + 1, str_of(value), digest);
-        record_write(to, &(struct record){ .type = RECORD_DIGEST,
-                                           .key = str_of(key),
-                                           .value = { (char *)digest, sizeof(digest) },
-                                           .revision = (uint64_t)i + 1 });
+        segment_record_write(to, &(struct record){ .type = RECORD_DIGEST,
+                                                   .key = str_of(key),
+                                                   .value = { (char *)digest, sizeof(digest) },
+                                                   .revision = (uint64_t)i + 1 });
         EVP_DigestUpdate(all, digest, sizeof(digest));
     }
     EVP_DigestFinal_ex(all, digest, NULL);
@@ -49,7 +49,7 @@ static inline void planted_dump(struct buf *to, int count)
     hex_encode(&hex, (struct str){ (char *)digest, sizeof(digest) });
     buf_clear(&json);
     buf_addf(&json, "{\"objects\":%d,\"digest\":\"%s\"}", count, hex.p);
-    record_write(to, &(struct record){ .type = RECORD_END, .value = buf_str(&json) });
+    segment_record_write(to, &(struct record){ .type = RECORD_END, .value = buf_str(&json) });
 }
 
 /* A whole backup in a folder of the test; its path lives as long as the test. */

@@ -9,7 +9,7 @@
 static void add(struct buf *to, enum record_type type, const char *key, const char *value, uint64_t revision,
                 int64_t ms)
 {
-    record_write(
+    segment_record_write(
         to, &(struct record){
                 .type = type, .key = str_of(key), .value = str_of(value), .revision = revision, .time_ms = T0 + ms });
 }
