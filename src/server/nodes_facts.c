@@ -181,6 +181,7 @@ static void add_case(struct case_file *file, struct node *n)
     file->nodes[at] = (struct judge_node){ .name = str_of(n->name),
                                            .silent = is_silent(n),
                                            .has_report = r->has_peers,
+                                           .has_guard = r->has_guard,
                                            .speaks = r->speaks,
                                            .peers = r->peers,
                                            .peers_count = r->peers_count,

@@ -17,6 +17,7 @@ struct node_report {
     char *applied_json;
     struct arena arena; /* of the rest */
     bool has_peers;
+    bool has_guard;
     bool speaks; /* what it does not hear is up to date */
     struct str *peers;
     struct judge_unheard *unheard;
@@ -26,7 +27,7 @@ struct node_report {
 /* Takes a line over. Returns false when it says nothing new; -1 in *ret_bad when it cannot be read. */
 bool node_report_read(struct node_report *r, const struct value *line, int64_t now_ms, bool *ret_bad);
 void node_report_done(struct node_report *r);
-/* ,"servers":3,"peers":["a"],"unheard":{"b":1200} with ages as of now; nothing when it never said so. */
+/* ,"servers":3,"fence":true,"peers":["a"],"unheard":{"b":1200} with ages as of now; nothing when it never said so. */
 void node_report_write(const struct node_report *r, int64_t now_ms, struct buf *to);
 
 /* What another server says about a node. */

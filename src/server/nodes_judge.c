@@ -81,17 +81,11 @@ static int64_t unheard_since(const struct court *c, const struct judge_node *wit
 
 static int64_t contact_by_peers(const struct court *c, const struct judge_node *n)
 {
-    size_t peers = n->has_report ? n->peers_count : c->count - 1, filled = 0;
-    int64_t *times = xcalloc(peers + 1, sizeof(*times)), contact;
+    int64_t *times = xcalloc(n->peers_count + 1, sizeof(*times)), contact;
 
-    if (n->has_report)
-        for (size_t i = 0; i < n->peers_count; i++)
-            times[filled++] = unheard_since(c, find(c, n->peers[i]), n->name);
-    else /* its peers are some of the others */
-        for (size_t i = 0; i < c->count; i++)
-            if (&c->nodes[i] != n)
-                times[filled++] = unheard_since(c, &c->nodes[i], n->name);
-    contact = judge_kth_latest(times, filled, n->has_report ? judge_peers_needed(peers) : 1);
+    for (size_t i = 0; i < n->peers_count; i++)
+        times[i] = unheard_since(c, find(c, n->peers[i]), n->name);
+    contact = judge_kth_latest(times, n->peers_count, judge_peers_needed(n->peers_count));
     free(times);
     return contact;
 }
@@ -123,8 +117,8 @@ static void judge(struct court *c, struct judge_node *n)
     n->confirmed = c->denied_by[at] || !c->anyone_speaks;
     if (!n->confirmed)
         return;
-    /* A node that knows no peers keeps its pods: nobody else could run them when it said so. */
-    if ((n->has_report && !n->peers_count) || c->count < 2)
+    /* Without a guard nobody stops its pods; without peers it keeps them, for nobody else could run them when it said so. */
+    if (!n->has_guard || !n->peers_count)
         return;
     n->contact_ms = MAX(contact_by_peers(c, n), contact_by_servers(c, n));
     n->contact_ms = MAX(n->contact_ms, c->floor_ms);

@@ -39,6 +39,7 @@ static bool read_contacts(struct node_report *r, const struct value *line, int64
     arena_reset(&r->arena);
     r->peers_count = r->unheard_count = 0;
     r->has_peers = true;
+    r->has_guard = value_to_bool(value_get_str(line, STR("fence")), false);
     r->speaks = value_type(unheard) == VALUE_OBJECT;
     r->servers_count = (size_t)MIN(MAX(servers, (int64_t)0), (int64_t)NODES_SERVERS_MAX + 1);
     read_peers(r, peers);
@@ -70,7 +71,7 @@ void node_report_write(const struct node_report *r, int64_t now_ms, struct buf *
 {
     if (!r->has_peers)
         return;
-    buf_addf(to, ",\"servers\":%zu,\"peers\":[", r->servers_count);
+    buf_addf(to, ",\"servers\":%zu,\"fence\":%s,\"peers\":[", r->servers_count, r->has_guard ? "true" : "false");
     for (size_t i = 0; i < r->peers_count; i++) {
         if (i)
             buf_add_char(to, ',');

@@ -521,7 +521,7 @@ TEST("peers confirm a silent node, and once it cannot have had contact it is fen
     front_pass(&f, 5100);
 #define SAYS(agent, peers, unheard)                                                                                    \
     http_exchange_write_copy((agent).status,                                                                           \
-                             STR("{\"applied\":{},\"servers\":1,\"peers\":" peers ",\"unheard\":" unheard "}\n"))
+                             STR("{\"applied\":{},\"servers\":1,\"fence\":true,\"peers\":" peers ",\"unheard\":" unheard "}\n"))
     SAYS(a, "[\"b\",\"c\"]", "{}");
     SAYS(b, "[\"a\",\"c\"]", "{}");
     SAYS(c, "[\"a\",\"b\"]", "{}");
@@ -536,7 +536,7 @@ TEST("peers confirm a silent node, and once it cannot have had contact it is fen
     front_pass(&f, 200);
     ASSERT(facts("a").confirmed && !facts("a").fenced);
     ask("GET", "/klein/v1/nodes", "");
-    ASSERT_CONTAINS(text, "\"confirmed\":true,\"servers\":1,\"peers\":[\"b\",\"c\"]");
+    ASSERT_CONTAINS(text, "\"confirmed\":true,\"servers\":1,\"fence\":true,\"peers\":[\"b\",\"c\"]");
     ASSERT_CONTAINS(text, "\"unheard\":{\"a\":");
     front_pass(&f, 5500);
     ASSERT(!facts("a").fenced); /* 7 s after c heard it last, and not before */
