@@ -4,6 +4,6 @@
 
 #include "cli/args.h"
 
-extern const struct subcommand command_server, command_agent;
+extern const struct subcommand command_server, command_agent, command_fence;
 
 #endif

@@ -25,21 +25,6 @@ bool pod_is_active(const struct object *pod)
     return !pod_is_terminating(pod) && !pod_is_finished(pod);
 }
 
-bool pod_must_be_one(const struct object *pod)
-{
-    struct view_iter it = { 0 };
-
-    while (view_next(view_path(object_root(pod), F_POD_METADATA, F_OBJECT_META_OWNER_REFERENCES), &it))
-        if (view_bool_at(it.value, false, F_OWNER_REFERENCE_CONTROLLER) &&
-            str_is(view_str_at(it.value, F_OWNER_REFERENCE_KIND), "StatefulSet"))
-            return true;
-    it = (struct view_iter){ 0 };
-    while (view_next(view_path(object_root(pod), F_POD_SPEC, F_POD_SPEC_VOLUMES), &it))
-        if (view_present(view_get(it.value, F_VOLUME_PERSISTENT_VOLUME_CLAIM)))
-            return true;
-    return false;
-}
-
 struct view pod_condition(const struct object *pod, const char *type)
 {
     struct view_iter it = { 0 };

@@ -7,11 +7,6 @@
 bool pod_is_terminating(const struct object *pod); /* has a deletionTimestamp */
 bool pod_is_finished(const struct object *pod);    /* Succeeded or Failed */
 bool pod_is_active(const struct object *pod);      /* neither of the two: counts as a replica */
-/*
- * Must there never be two of it: one ordinal of a StatefulSet, or a claim, which a second writer would harm. Such a pod is replaced only when its
- * node cannot write any more.
- */
-bool pod_must_be_one(const struct object *pod);
 struct view pod_condition(const struct object *pod, const char *type);
 bool pod_is_ready(const struct object *pod);
 /*

@@ -1,11 +1,12 @@
 /*
  * Taint eviction: pods leave a node whose NoExecute taints they do not tolerate, or no longer.
  *
- * A pod that must be one (pod.h) stays on a node that is not heard until the node cannot write any more: it is fenced (client/facts.h), or somebody
+ * A pod that must be one (client/must_be_one.h) stays on a node that is not heard until the node cannot write any more: it is fenced (client/facts.h), or somebody
  * who knows has set the taint node.kubernetes.io/out-of-service. Then it is deleted without grace, for nobody is there to end it.
  * Source: k8s.io/kubernetes/pkg/controller/tainteviction; tolerations: k8s.io/api/core/v1 ToleratesTaint.
  */
 #include "base/time.h"
+#include "client/must_be_one.h"
 #include "controllers/controllers.h"
 #include "controllers/pod.h"
 #include "kinds/fields.h"

@@ -395,6 +395,11 @@ void network_on_applied(struct network *n, void (*applied)(void *arg, uint64_t r
     n->on_applied_arg = arg;
 }
 
+struct cache *network_nodes(struct network *n)
+{
+    return n->nodes;
+}
+
 uint64_t network_applied_revision(const struct network *n)
 {
     return n->applied_revision;

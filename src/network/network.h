@@ -28,6 +28,7 @@ struct network_config {
 };
 
 struct network;
+struct cache;
 
 struct network *network_start(struct loop *loop, struct env *env, struct api *api, const struct network_config *config,
                               struct error *err);
@@ -56,6 +57,8 @@ struct network_host_port {
 int network_set_host_ports(struct network *n, struct str pod_uid, const char *pod_ip,
                            const struct network_host_port *ports, size_t count, struct error *err);
 
+/* The Nodes it follows, for others to listen to as well. */
+struct cache *network_nodes(struct network *n);
 /* The greatest EndpointSlice revision whose effect is in the kernel, for acknowledged removal; on_applied is called when it grows. */
 uint64_t network_applied_revision(const struct network *n);
 void network_on_applied(struct network *n, void (*applied)(void *arg, uint64_t revision), void *arg);

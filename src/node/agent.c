@@ -6,12 +6,15 @@
 #include "client/https.h"
 #include "kinds/fields.h"
 #include "loop/watch.h"
+#include "network/ip.h"
+#include "node/contact.h"
 #include "node/endpoint.h"
+#include "node/fence.h"
 #include "node/join.h"
 #include "node/node_status.h"
 #include "node/pod.h"
 #include "node/recover.h"
-#include "transport/tunnel.h"
+#include "node/servers.h"
 #define LOG_PART "node"
 #include "base/log.h"
 
@@ -35,7 +38,6 @@
 struct wiring {
     struct agent agent;
     struct identity identity;
-    struct tunnel_agent *tunnel;
     struct signal_watch *signals[2];
     struct loop_timer renew, collect; /* renew: of the join, too, before there is something to renew */
     int lock, join_tries;
@@ -173,7 +175,7 @@ static void renewal_done(void *arg)
     struct tls_context *tls = r->err.code == ERR_NONE ? identity_tls(&r->fresh, &err) : NULL;
 
     if (tls) {
-        http_client_set_tls(w->agent.http, tls);
+        servers_set_tls(w->agent.servers, tls);
         tls_context_unref(tls);
         identity_done(&w->identity);
         w->identity = r->fresh;
@@ -200,32 +202,53 @@ static void look_at_certificate(void *arg)
 
 /* --- parts ----------------------------------------------------------------------------------------------------------------------- */
 
+static void on_server_up(void *arg)
+{
+    struct agent *a = arg;
+    contact_server_up(a->contact);
+}
+
+static void on_servers_change(void *arg)
+{
+    struct agent *a = arg;
+    status_streams_changed(a->status_streams);
+}
+
+static void on_server_contact(void *arg)
+{
+    struct agent *a = arg;
+    contact_changed(a->contact);
+}
+
 static int connect_servers(struct wiring *w, struct error *err)
 {
-    const struct agent_config *c = w->agent.config;
-    struct str servers[32];
-    size_t n = 0;
-
-    for (size_t i = 0; i < w->identity.servers_count && n < ARRAY_SIZE(servers); i++)
-        servers[n++] = str_of(w->identity.servers[i]);
-    for (size_t i = 0; i < c->servers_count && n < ARRAY_SIZE(servers); i++) {
-        bool known = false;
-        for (size_t k = 0; k < n; k++)
-            known = known || str_is(servers[k], c->servers[i]);
-        if (!known)
-            servers[n++] = str_of(c->servers[i]);
-    }
-    if (n == 0)
-        return fail(err, ERR_BAD_REQUEST, "no server is named");
+    struct agent *a = &w->agent;
+    AUTO_FREE char *file = xasprintf("%s/servers.json", a->data);
     struct tls_context *tls = identity_tls(&w->identity, err);
+    struct servers_config c = { .loop = a->loop,
+                                .tls = tls,
+                                .node_name = a->config->node_name,
+                                .zone = a->config->zone,
+                                .file = file,
+                                .stored = (const char *const *)w->identity.servers,
+                                .stored_count = w->identity.servers_count,
+                                .given = a->config->servers,
+                                .given_count = a->config->servers_count,
+                                .handler = endpoint_handle,
+                                .handler_arg = a,
+                                .on_up = on_server_up,
+                                .on_change = on_servers_change,
+                                .on_contact = on_server_contact,
+                                .arg = a };
+
     if (!tls)
         return -1;
-    struct http_client_options o = { .servers = servers, .servers_count = n, .tls = tls, .ping_interval_ms = 1000 };
-    w->agent.http = http_client_new(w->agent.loop, &o, err);
+    a->servers = servers_new(&c, err);
     tls_context_unref(tls);
-    if (!w->agent.http)
+    if (!a->servers)
         return -1;
-    w->agent.api = https_api_new(w->agent.http, NULL);
+    a->http = servers_client(a->servers);
+    a->api = https_api_new(a->http, NULL);
     return 0;
 }
 
@@ -335,27 +358,6 @@ static int start_role(struct agent *a, struct error *err)
     return a->role_state ? 0 : -1;
 }
 
-static void on_tunnel_up(struct tunnel_agent *t, void *arg)
-{
-    (void)t, (void)arg;
-    log_info("connected to the server");
-}
-
-static void on_tunnel_down(struct tunnel_agent *t, const struct error *err, void *arg)
-{
-    (void)t, (void)arg;
-    log_debug("not connected to the server", KV_ERR(err));
-}
-
-static void start_tunnel(struct wiring *w)
-{
-    static const struct tunnel_agent_callbacks cb = { .on_up = on_tunnel_up, .on_down = on_tunnel_down };
-    AUTO_FREE char *path = xasprintf("/klein/v1/nodes/%s/tunnel", w->agent.config->node_name);
-    struct tunnel_agent_options o = { .path = str_of(path) };
-
-    w->tunnel = tunnel_agent_new(w->agent.http, &o, endpoint_handle, &w->agent, &cb, w);
-}
-
 /* --- life ------------------------------------------------------------------------------------------------------------------------ */
 
 static void on_signal(int signal, void *arg)
@@ -369,14 +371,16 @@ static int start_parts(struct wiring *w, struct error *err)
 {
     struct agent *a = &w->agent;
 
-    a->status_streams = status_streams_new(a->loop);
+    a->status_streams = status_streams_new(a);
     if (connect_servers(w, err) < 0 || start_network(w, err) < 0)
         return -1;
     if (!a->config->gateway_only && start_pods(w, err) < 0)
         return -1;
+    if (!a->config->gateway_only && !(a->contact = contact_new(a, err)))
+        return -1;
     if (start_role(a, err) < 0)
         return -1;
-    start_tunnel(w);
+    servers_start(a->servers);
     return 0;
 }
 
@@ -394,11 +398,46 @@ static void continue_start(struct wiring *w)
     log_info("agent runs", KV("node", "%s", w->agent.config->node_name), KV("pods", "%zu", w->agent.pods.count));
 }
 
+/* Packets to Services are translated: a machine among those addresses could not be reached any more. */
+static int check_address(const struct ip_prefix *services, const char *cidr, struct str ip, const char *whose,
+                         struct error *err)
+{
+    uint32_t address;
+
+    if (!ip_parse(ip, &address) || !ip_prefix_has(services, address))
+        return 0;
+    return fail(
+        err, ERR_BAD_REQUEST,
+        "%s address %.*s lies inside --service-cidr %s, whose addresses belong to Services: the node would lose it; "
+        "give the servers and agents another --service-cidr",
+        whose, STR_ARG(ip), cidr);
+}
+
+static int check_addresses(const struct agent_config *c, struct error *err)
+{
+    const char *cidr = c->service_cidr ? c->service_cidr : "10.96.0.0/16";
+    struct ip_prefix services;
+
+    if (!ip_prefix_parse(str_of(cidr), &services))
+        return fail(err, ERR_BAD_REQUEST, "--service-cidr '%s' is not a range of IPv4 addresses", cidr);
+    if (check_address(&services, cidr, str_of(c->address), "this node's", err) < 0)
+        return -1;
+    for (size_t i = 0; i < c->servers_count; i++) {
+        struct str host = str_of(c->servers[i]);
+        if (str_starts(host, STR("https://")))
+            host = str_from(host, 8);
+        ptrdiff_t end = str_find(host, ':');
+        if (check_address(&services, cidr, end >= 0 ? str_part(host, 0, (size_t)end) : host, "the server's", err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static void begin(struct wiring *w)
 {
     AUTO_ERROR struct error err = { 0 };
 
-    if (lock_data(w, &err) < 0 || mount_run(w->agent.run, &err) < 0) {
+    if (check_addresses(w->agent.config, &err) < 0 || lock_data(w, &err) < 0 || mount_run(w->agent.run, &err) < 0) {
         give_up(w, &err);
         return;
     }
@@ -453,6 +492,7 @@ int agent_remove_all(const struct agent_config *config)
     AUTO_FREE char *pods = xasprintf("%s/pods", config->data);
     struct cgroups *cgroups = cgroups_new(config->cluster_name, config->node_name, &err);
 
+    fence_quit(run);
     if (cgroups)
         cgroups_remove_all(cgroups); /* kills what is in them: monitors end with their containers */
     cgroups_free(cgroups);

@@ -1,4 +1,5 @@
 /* The pods of this node: appearing, changing and vanishing as the server tells, found by name, forgotten. */
+#include "node/contact.h"
 #include "base/time.h"
 #include "kinds/fields.h"
 #include "node/pod.h"
@@ -36,6 +37,7 @@ static void free_later(void *arg)
 void agent_forget_pod(struct agent *a, struct pod *p)
 {
     map_del(&a->pods, p->uid);
+    contact_pods_changed(a->contact);
     log_info("pod is gone", KV("pod", "%.*s/%.*s", STR_ARG(p->namespace_), STR_ARG(p->name)));
     loop_work(a->loop, remove_files, free_later, p);
 }
@@ -62,6 +64,7 @@ static void pod_appeared(struct agent *a, const struct object *object)
     log_info("pod is new", KV("pod", "%.*s/%.*s", STR_ARG(p->namespace_), STR_ARG(p->name)));
     p->muted = p->facts.status_current = over;
     map_put(&a->pods, p->uid, p);
+    contact_pods_changed(a->contact);
     pod_save_object(p);
     pod_save(p);
     pod_update(p, object);

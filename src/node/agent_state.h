@@ -14,13 +14,17 @@
 
 struct node_status;
 struct status_streams;
+struct servers;
+struct contact;
 
 struct agent {
     struct loop *loop;
     struct env *env;
     const struct agent_config *config;
-    char *data, *run;         /* DATA, DATA/run (a tmpfs) */
-    struct http_client *http; /* to the servers, with the node's certificate */
+    char *data, *run; /* DATA, DATA/run (a tmpfs) */
+    struct servers *servers;
+    struct http_client *http; /* servers_client(): to a server that answers, with the node's certificate */
+    struct contact *contact;  /* NULL: a machine without pods */
     struct api *api;
     struct runtime *runtime;
     struct cgroups *cgroups;

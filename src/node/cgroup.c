@@ -325,6 +325,16 @@ void cgroup_each_pod(struct cgroups *c, void (*fn)(void *arg, enum qos_class qos
     }
 }
 
+struct str cgroup_pod_folder(const struct cgroups *c, struct arena *a, struct str path)
+{
+    size_t best = 0;
+
+    for (size_t i = 0; i < c->hierarchies_count; i++)
+        if (str_is(str_of(c->hierarchies[i]), CGROUP_ROOT "/memory"))
+            best = i; /* the runtime always makes this one */
+    return arena_printf(a, "%s%.*s", c->hierarchies_count ? c->hierarchies[best] : CGROUP_ROOT, STR_ARG(path));
+}
+
 int64_t cgroup_cpu_shares(int64_t milli_cpu)
 {
     if (milli_cpu <= 0)

@@ -29,6 +29,8 @@ void cgroups_remove_all(struct cgroups *c);
 
 /* Path of a pod's group, as the runtime wants it. */
 struct str cgroup_pod_path(const struct cgroups *c, struct arena *a, enum qos_class qos, struct str uid);
+/* The folder of a pod's group in a hierarchy that holds all its processes: where the fence guard finds them. */
+struct str cgroup_pod_folder(const struct cgroups *c, struct arena *a, struct str path);
 /* Make the pod's group and set limits of the whole pod; nothing to set makes nothing. */
 int cgroup_pod_create(struct cgroups *c, struct str path, const struct spec_limits *limits, struct error *err);
 /* Kill what is left and remove the group with everything below; an absent one is fine. */

@@ -13,10 +13,11 @@ void endpoint_container_ended(struct agent *a, struct str uid, struct str contai
 
 /* GET /status-stream: lines go to whoever listens. */
 struct status_streams;
-struct status_streams *status_streams_new(struct loop *loop);
+struct status_streams *status_streams_new(struct agent *agent);
 void status_streams_free(struct status_streams *s);
 void status_streams_add(struct status_streams *s, struct http_exchange *x);
 /* The revision of EndpointSlices in force on this node. */
 void status_streams_set_applied(struct status_streams *s, uint64_t revision);
+void status_streams_changed(struct status_streams *s); /* contact_write_report() would write something else */
 
 #endif

@@ -15,22 +15,22 @@
 #define STRANGERS_MAX 64               /* nodes that ask us and are no peers of ours, remembered */
 #define FORGET_MS     (10 * MINUTE_MS) /* such a one is forgotten when it asked no more for so long */
 #define NAMES_MAX     2000             /* bytes of names of peers in a report: a line has 4096 */
-#define ANSWERS_MAX   8                /* messages answered to one node between two ticks: nobody is flooded through us */
+#define ANSWERS_MAX   8 /* messages answered to one node between two ticks: nobody is flooded through us */
 
 /* A node of the cluster. Also one that left while it is a peer of the time before. */
 struct peer {
     char *name;
     uint8_t id[PEER_ID_SIZE];
     struct address address;
-    bool present;            /* in the last list of nodes */
+    bool present;             /* in the last list of nodes */
     bool asked, asked_before; /* a peer; a peer before the last change */
-    bool asks;               /* it asked us */
-    bool told;               /* as not heard */
-    int64_t heard_ms;        /* last round trip, either way; our start before the first */
-    int64_t answered_ms;     /* when we sent the last ask that was answered; INT64_MIN */
-    uint64_t session, stamp; /* the last it sent */
-    uint64_t asked_stamp;    /* of the last ask counted, in that session */
-    unsigned answers;        /* since the last tick */
+    bool asks;                /* it asked us */
+    bool told;                /* as not heard */
+    int64_t heard_ms;         /* last round trip, either way; our start before the first */
+    int64_t answered_ms;      /* when we sent the last ask that was answered; INT64_MIN */
+    uint64_t session, stamp;  /* the last it sent */
+    uint64_t asked_stamp;     /* of the last ask counted, in that session */
+    unsigned answers;         /* since the last tick */
 };
 
 struct peers {
@@ -61,11 +61,9 @@ static struct str id_text(const uint8_t id[PEER_ID_SIZE])
 
 static void send_message(struct peers *p, const struct peer *to, enum peer_message_type type)
 {
-    struct peer_message m = { .type = type,
-                              .session = p->session,
-                              .stamp = stamp_now(p),
-                              .echo_session = to->session,
-                              .echo_stamp = to->stamp };
+    struct peer_message m = {
+        .type = type, .session = p->session, .stamp = stamp_now(p), .echo_session = to->session, .echo_stamp = to->stamp
+    };
     uint8_t bytes[PEER_MESSAGE_SIZE];
 
     memcpy(m.from, p->id, PEER_ID_SIZE);
@@ -188,7 +186,9 @@ struct rank {
 static int by_weight(const void *a, const void *b)
 {
     const struct rank *x = a, *y = b;
-    return x->weight < y->weight ? 1 : x->weight > y->weight ? -1 : str_cmp(str_of(x->peer->name), str_of(y->peer->name));
+    return x->weight < y->weight   ? 1
+           : x->weight > y->weight ? -1
+                                   : str_cmp(str_of(x->peer->name), str_of(y->peer->name));
 }
 
 /* Rendezvous: a weight for each pair, so that a node that comes or goes moves few others. */

@@ -26,16 +26,17 @@
 struct peers;
 
 struct peers_config {
-    struct str node_name;  /* copied */
-    struct address bind;   /* the node's address, PEERS_PORT */
-    void (*on_change)(void *arg); /* peers_write_report() would write something else */
+    struct str node_name;          /* copied */
+    struct address bind;           /* the node's address, PEERS_PORT */
+    void (*on_change)(void *arg);  /* peers_write_report() would write something else */
     void (*on_contact)(void *arg); /* peers_contact_ms() may have grown */
     void *arg;
 };
 
 struct peers *peers_new(struct loop *loop, const struct peers_config *c, struct error *err);
 void peers_free(struct peers *p); /* NULL is fine */
-void peers_set_key(struct peers *p, const uint8_t key[PEER_KEY_SIZE]); /* before it nothing is sent and all is dropped */
+void peers_set_key(struct peers *p,
+                   const uint8_t key[PEER_KEY_SIZE]); /* before it nothing is sent and all is dropped */
 
 /* All nodes of the cluster, this one may be among them. Known ones keep what was heard of them. */
 struct peers_node {

@@ -98,6 +98,9 @@ struct pod_facts {
     int64_t active_deadline_ms; /* 0: none; counted from started_ms */
     int64_t started_ms, started_wall_ms; /* status.startTime */
     bool host_network;
+    bool must_be_one; /* an ordinal of a StatefulSet, or a claim: the fence guard watches it */
+    bool
+        held; /* and it may have been replaced elsewhere: nothing starts before a server said that it is still wanted */
 
     struct container_facts *containers; /* init containers first, then main ones, in the order of the spec */
     size_t containers_count;

@@ -1,5 +1,6 @@
 /* From a Pod object to facts. */
 #include "base/time.h"
+#include "client/must_be_one.h"
 #include "kinds/fields.h"
 #include "node/logs.h"
 #include "node/pod.h"
@@ -160,6 +161,7 @@ static void parse_pod(struct pod *p)
     f->grace_ms = view_int_at(spec, 30, F_POD_SPEC_TERMINATION_GRACE_PERIOD_SECONDS) * SECOND_MS;
     f->active_deadline_ms = view_int_at(spec, 0, F_POD_SPEC_ACTIVE_DEADLINE_SECONDS) * SECOND_MS;
     f->host_network = view_bool_at(spec, false, F_POD_SPEC_HOST_NETWORK);
+    f->must_be_one = pod_must_be_one(p->object);
     f->started_ms = loop_now_ms(p->agent->loop);
     f->started_wall_ms = env_wall_ms(p->agent->env);
     f->containers = xcalloc(count + 1, sizeof(*f->containers));

@@ -241,7 +241,7 @@ static void plan_start(const struct pod_facts *p, size_t i, int64_t now_ms, stru
 {
     const struct container_facts *c = &p->containers[i];
 
-    if (c->image != IMAGE_READY || !is_pod_ready_to_run(p) || c->cleaning)
+    if (p->held || c->image != IMAGE_READY || !is_pod_ready_to_run(p) || c->cleaning)
         return;
     if (!is_due(plan, c->create_retry_ms, now_ms))
         return;

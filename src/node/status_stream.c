@@ -1,11 +1,13 @@
-/* Telling the server what is in force on this node. */
+/* Telling the server what is in force on this node, and whom it does not hear. */
+#include "node/contact.h"
 #include "node/endpoint.h"
 
 #include "base/list.h"
 
 #include <stdlib.h>
 
-#define GAP_MS 5 /* at most one line so often */
+#define GAP_MS    5    /* at most one line so often */
+#define LINE_MAX_ 4000 /* the server takes 4096 */
 
 struct listener_link {
     struct list link;
@@ -19,6 +21,7 @@ struct status_streams {
     struct loop_timer timer;
     uint64_t applied;
     int64_t sent_ms;
+    struct agent *agent;
     struct loop *loop;
 };
 
@@ -26,7 +29,9 @@ static void send_line(struct status_streams *s, struct listener_link *l)
 {
     AUTO_BUF struct buf line = BUF_MAX(4096);
 
-    buf_addf(&line, "{\"applied\":{\"endpointslices\":%llu}}\n", (unsigned long long)s->applied);
+    buf_addf(&line, "{\"applied\":{\"endpointslices\":%llu}", (unsigned long long)s->applied);
+    contact_write_report(s->agent->contact, &line, LINE_MAX_ - line.n);
+    buf_add_text(&line, "}\n");
     l->full = !http_exchange_write_copy(l->x, buf_str(&line));
 }
 
@@ -58,12 +63,13 @@ static void on_gone(struct http_exchange *x, void *user)
 
 static const struct http_exchange_callbacks callbacks = { .on_drained = on_drained, .on_gone = on_gone };
 
-struct status_streams *status_streams_new(struct loop *loop)
+struct status_streams *status_streams_new(struct agent *agent)
 {
     struct status_streams *s = xnew(struct status_streams);
-    s->loop = loop;
+    s->agent = agent;
+    s->loop = agent->loop;
     list_init(&s->listeners);
-    loop_timer_init(&s->timer, loop, send_all, s);
+    loop_timer_init(&s->timer, s->loop, send_all, s);
     return s;
 }
 
@@ -97,6 +103,11 @@ void status_streams_set_applied(struct status_streams *s, uint64_t revision)
     if (revision == s->applied)
         return;
     s->applied = revision;
+    status_streams_changed(s);
+}
+
+void status_streams_changed(struct status_streams *s)
+{
     int64_t wait = s->sent_ms + GAP_MS - loop_now_ms(s->loop);
     if (wait <= 0)
         send_all(s);

@@ -254,10 +254,13 @@ static bool allows_path(const struct authz_attributes *a, struct str node)
     struct str prefix = STR("/klein/v1/nodes/");
     if (str_is(a->path, "/klein/v1/join"))
         return str_is(a->verb, "post");
+    if (str_is(a->path, "/klein/v1/servers"))
+        return str_is(a->verb, "get");
     if (!str_starts(a->path, prefix) || !str_is(a->verb, "get"))
         return false;
     struct str rest = str_from(a->path, prefix.n), name;
-    return str_cut(&rest, '/', &name) && str_eq(name, node) && (str_is(rest, "tunnel") || str_is(rest, "removal"));
+    return str_cut(&rest, '/', &name) && str_eq(name, node) &&
+           (str_is(rest, "tunnel") || str_is(rest, "removal") || str_is(rest, "peer-key"));
 }
 
 enum authz_opinion authz_node(struct server *s, struct arena *arena, const struct authz_attributes *a,

@@ -197,6 +197,19 @@ static void kubeconfig_write(const struct ca *ca, struct str cluster, struct str
     buf_add_char(to, '\n');
 }
 
+void ca_peer_key(const struct ca *ca, unsigned char ret[32])
+{
+    AUTO_BUF struct buf text = BUF_MAX(PKI_FILE_MAX_BYTES);
+    AUTO_SECRET struct secret pem = { 0 };
+
+    static_assert(SHA256_SIZE == 32, "a key is a hash");
+    pki_key_pem(ca->root.key, &pem);
+    buf_add_text(&text, "klein peer key 1\n");
+    buf_add(&text, secret_reveal(&pem));
+    sha256(buf_str(&text), ret);
+    explicit_bzero(text.p, text.n);
+}
+
 int ca_client_kubeconfig(const struct ca *ca, struct str cluster, struct str server_url, struct str common_name,
                          struct str organization, struct secret *ret_text, struct error *err)
 {

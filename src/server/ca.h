@@ -49,6 +49,9 @@ struct str ca_server_certificate_pem(const struct ca *ca);
 const struct secret *ca_server_key_pem(const struct ca *ca);
 const struct pki_key *ca_token_key(const struct ca *ca); /* of service account tokens */
 
+/* The key of the messages agents exchange (wire/peer.h): the same on all servers that share this CA. */
+void ca_peer_key(const struct ca *ca, unsigned char ret[32]);
+
 /* A client certificate for a key somebody else holds. organizations may be NULL. */
 int ca_sign_client(const struct ca *ca, const struct pki_key *key, struct str common_name,
                    const struct str *organizations, size_t organizations_count, int64_t lifetime_ms,

@@ -2,8 +2,10 @@
 #define LOG_PART "server"
 #include "server/nodes_internal.h"
 
+#include "base/codec.h"
 #include "server/authz.h"
 #include "server/nodes_removal.h"
+#include "server/seams.h"
 
 #include <stdlib.h>
 
@@ -172,6 +174,21 @@ static enum phase_result tunnel(struct request *r, struct str name)
     return PHASE_ANSWERED;
 }
 
+/* Authorised on the path: the node itself, or an administrator. */
+static enum phase_result peer_key(struct request *r)
+{
+    AUTO_BUF struct buf text = BUF_MAX(KIB);
+    unsigned char key[32];
+    ca_peer_key(server_ca(r->server), key);
+    buf_add_text(&text, "{\"key\":\"");
+    hex_encode(&text, (struct str){ (const char *)key, sizeof(key) });
+    buf_add_text(&text, "\"}");
+    enum phase_result result = request_answer(r, 200, STR("application/json"), buf_str(&text));
+    explicit_bzero(key, sizeof(key));
+    explicit_bzero(text.p, text.n);
+    return result;
+}
+
 enum phase_result nodes_below(struct request *r)
 {
     struct str rest = str_from(r->info.path, STR("/klein/v1/nodes/").n), name;
@@ -180,6 +197,8 @@ enum phase_result nodes_below(struct request *r)
             return tunnel(r, name);
         if (str_is(rest, "removal"))
             return nodes_removal(r);
+        if (str_is(rest, "peer-key"))
+            return peer_key(r);
     }
     return request_fail(r, ERR_NOT_FOUND, "the server could not find the requested resource");
 }

@@ -90,15 +90,16 @@ static int64_t contact_by_peers(const struct court *c, const struct judge_node *
     return contact;
 }
 
+/* Which servers its list names is not known, only how many: the worst of them, and those that nobody follows may be among them. */
 static int64_t contact_by_servers(const struct court *c, const struct judge_node *n)
 {
-    size_t listed = n->servers_count ? n->servers_count : c->servers_count;
-    size_t size = MAX(listed, n->server_words_count), needed = n->servers_count ? judge_servers_needed(listed) : 1;
-    int64_t *times = xcalloc(size + 1, sizeof(*times)), contact;
+    size_t listed = MAX(n->servers_count, (size_t)1), words = n->server_words_count;
+    size_t all = MAX(listed, c->servers_count), unknown = all > words ? MIN(all - words, listed) : 0;
+    int64_t *times = xcalloc(words + unknown + 1, sizeof(*times)), contact;
 
-    for (size_t i = 0; i < size; i++)
-        times[i] = i < n->server_words_count ? MIN(n->server_words[i], c->now_ms) : c->now_ms;
-    contact = judge_kth_latest(times, size, needed);
+    for (size_t i = 0; i < words + unknown; i++)
+        times[i] = i < words ? MIN(n->server_words[i], c->now_ms) : c->now_ms;
+    contact = judge_kth_latest(times, words + unknown, judge_servers_needed(listed));
     free(times);
     return contact;
 }

@@ -28,13 +28,13 @@ struct judge_node {
     struct str name;
     bool silent;     /* every server whose word is known calls it silent */
     bool has_report; /* it said who its peers are */
-    bool has_guard;   /* it said that its fence guard runs */
+    bool has_guard;  /* it said that its fence guard runs */
     bool speaks;     /* and its status stream is open: whom it does not hear is up to date */
     const struct str *peers;
     size_t peers_count;
     const struct judge_unheard *unheard; /* nodes it does not hear: of its peers and of those that used to ask it */
     size_t unheard_count;
-    size_t servers_count;        /* in its list, as it said; 0: unknown, any one of the cluster's may do */
+    size_t servers_count;        /* in its list, as it said; 0: unknown */
     const int64_t *server_words; /* when each server whose word is known last heard it */
     size_t server_words_count;
     /* the verdict */

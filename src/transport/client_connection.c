@@ -58,6 +58,8 @@ static void ended(struct client_connection *cc, const struct error *err)
         err = &closed;
     }
     end_calls(cc, err);
+    if (connected && err != &closed && !cc->client->freed && !cc->client->is_tunnel)
+        client_server_lost(cc->client, str_of(cc->authority));
     if (!connected && !cc->client->freed && !cc->client->is_tunnel) {
         if (cc->waiting_for) {
             list_del(&cc->waiting_for->link);

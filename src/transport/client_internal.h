@@ -96,6 +96,8 @@ void client_later(struct http_client *c);
 void client_forget_waiting(struct http_call *call); /* the connection made for its upgrade is not needed */
 void client_maybe_freed(struct http_client *c);
 void client_servers_failed(struct http_client *c, const struct error *err);
+/* A connection to this server broke: the next one goes to the next server, unless another is preferred by now. */
+void client_server_lost(struct http_client *c, struct str authority);
 void call_local_start(struct http_call *call);
 void call_free(struct http_call *call);
 void call_forget(struct http_call *call); /* the backend lets go of it; on_done follows */

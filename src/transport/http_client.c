@@ -243,6 +243,12 @@ void client_servers_failed(struct http_client *c, const struct error *err)
     }
 }
 
+void client_server_lost(struct http_client *c, struct str authority)
+{
+    if (c->servers_count > 1 && str_eq(c->servers[c->server_now].authority, authority))
+        c->server_now = (c->server_now + 1) % c->servers_count;
+}
+
 static struct client_connection *find_connection(struct http_client *c, size_t *ret_connecting)
 {
     *ret_connecting = 0;

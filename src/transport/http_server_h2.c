@@ -151,9 +151,20 @@ static size_t read_body(void *arg, int32_t id, void *user, char *to, size_t n, b
     return got;
 }
 
-static const struct http2_callbacks callbacks = {
-    .on_request = on_request, .on_data = on_data, .on_end = on_end, .on_closed = on_closed, .read_body = read_body
-};
+static void on_pong(void *arg, uint64_t payload)
+{
+    struct connection *c = arg;
+
+    if (c->on_pong)
+        c->on_pong(c->on_pong_arg, payload);
+}
+
+static const struct http2_callbacks callbacks = { .on_pong = on_pong,
+                                                  .on_request = on_request,
+                                                  .on_data = on_data,
+                                                  .on_end = on_end,
+                                                  .on_closed = on_closed,
+                                                  .read_body = read_body };
 
 /* --- bytes --- */
 
@@ -217,6 +228,12 @@ void h2_flush_now(struct connection *c)
 static void run_flush(void *arg)
 {
     h2_flush_now(arg);
+}
+
+void h2_ping(struct connection *c, uint64_t payload)
+{
+    http2_ping(c->http2, payload);
+    later(c);
 }
 
 void h2_begin(struct connection *c)

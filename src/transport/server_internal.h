@@ -55,7 +55,9 @@ struct connection {
 
     struct http2 *http2;
     struct loop_task flush_task;
-    bool goaway_sent, blocked; /* blocked: until the channel has drained */
+    bool goaway_sent, blocked;                    /* blocked: until the channel has drained */
+    void (*on_pong)(void *arg, uint64_t payload); /* tunnels */
+    void *on_pong_arg;
 };
 
 /* http_server_connection.c */
@@ -73,6 +75,9 @@ void connection_run_fresh(struct connection *c);
 struct channel *connection_detach(struct connection *c); /* gives the channel away and frees the connection */
 struct str http_server_date(struct http_server *s);
 void http_server_connection_freed(struct http_server *s);
+
+/* http_server_h2.c */
+void h2_ping(struct connection *c, uint64_t payload);
 
 /* http_server_h1.c */
 void h1_begin(struct connection *c);

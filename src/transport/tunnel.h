@@ -57,13 +57,17 @@ struct tunnel_agent_options {
 struct tunnel_agent_callbacks { /* all may be NULL */
     void (*on_up)(struct tunnel_agent *t, void *arg);
     void (*on_down)(struct tunnel_agent *t, const struct error *err,
-                    void *arg); /* once per on_up, and per failed dial */
+                    void *arg);                            /* once per on_up, and per failed dial */
+    void (*on_contact)(struct tunnel_agent *t, void *arg); /* tunnel_agent_contact_ms() has grown */
 };
 /* The client (which picks the server) stays the caller's and must outlive the agent. */
 struct tunnel_agent *tunnel_agent_new(struct http_client *client, const struct tunnel_agent_options *options,
                                       http_handler *handler, void *handler_arg, const struct tunnel_agent_callbacks *cb,
                                       void *arg);
 bool tunnel_agent_is_up(const struct tunnel_agent *t);
+/* Loop time at which the last PING was sent that the server answered: it lived then, and what was written to it before has
+ * reached it. Asked every TUNNEL_PING_MS. INT64_MIN: never. */
+int64_t tunnel_agent_contact_ms(const struct tunnel_agent *t);
 void tunnel_agent_set_bearer(struct tunnel_agent *t,
                              const struct secret *bearer); /* rotated token, for the next dial */
 void tunnel_agent_free(struct tunnel_agent *t);            /* open exchanges are told by on_gone; NULL is fine */

@@ -24,7 +24,8 @@ struct tunnel_agent {
     struct connection *connection; /* while up */
     struct http_peer peer;
     int status; /* of a dial that was answered, but not with 101 */
-    struct loop_timer retry, silence;
+    struct loop_timer retry, silence, ping;
+    int64_t contact_ms;
     int64_t retry_ms;
     uint64_t heard_bytes;
     int silent_looks;
@@ -38,6 +39,7 @@ static void went_down(struct tunnel_agent *t, const struct error *err)
     int64_t after_ms = t->retry_ms / 2 + (int64_t)env_random_below(loop_env(t->loop), (uint64_t)t->retry_ms);
 
     loop_timer_stop(&t->silence);
+    loop_timer_stop(&t->ping);
     t->retry_ms = MIN(t->retry_ms * 2, t->options.retry_max_ms);
     loop_timer_start(&t->retry, after_ms);
     if (t->cb && t->cb->on_down)
@@ -74,6 +76,28 @@ static void on_silence(void *arg)
     loop_timer_start(&t->silence, t->options.silent_ms / SILENT_LOOKS);
 }
 
+static void on_ping(void *arg)
+{
+    struct tunnel_agent *t = arg;
+
+    if (!t->connection || t->connection->closing)
+        return;
+    h2_ping(t->connection, (uint64_t)loop_now_ms(t->loop));
+    loop_timer_start(&t->ping, TUNNEL_PING_MS);
+}
+
+/* The payload is when we asked: the time of sending counts. */
+static void on_pong(void *arg, uint64_t payload)
+{
+    struct tunnel_agent *t = arg;
+
+    if (t->freed || payload > (uint64_t)loop_now_ms(t->loop) || (int64_t)payload <= t->contact_ms)
+        return;
+    t->contact_ms = (int64_t)payload;
+    if (t->cb && t->cb->on_contact)
+        t->cb->on_contact(t, t->arg);
+}
+
 static void on_head(struct http_call *call, const struct http_response *head, void *arg)
 {
     struct tunnel_agent *t = arg;
@@ -91,7 +115,10 @@ static void on_upgraded(struct http_call *call, const struct http_response *head
     t->heard_bytes = t->server->stats.bytes_in;
     t->silent_looks = 0;
     t->connection = connection_new_tunnel(t->server, channel, &t->peer);
+    t->connection->on_pong = on_pong;
+    t->connection->on_pong_arg = t;
     loop_timer_start(&t->silence, t->options.silent_ms / SILENT_LOOKS);
+    loop_timer_start(&t->ping, 0);
     if (t->cb && t->cb->on_up)
         t->cb->on_up(t, t->arg);
 }
@@ -157,8 +184,15 @@ struct tunnel_agent *tunnel_agent_new(struct http_client *client, const struct t
     t->server->connection_freed_arg = t;
     loop_timer_init(&t->retry, t->loop, dial, t);
     loop_timer_init(&t->silence, t->loop, on_silence, t);
+    loop_timer_init(&t->ping, t->loop, on_ping, t);
+    t->contact_ms = INT64_MIN;
     loop_timer_start(&t->retry, 0);
     return t;
+}
+
+int64_t tunnel_agent_contact_ms(const struct tunnel_agent *t)
+{
+    return t->contact_ms;
 }
 
 bool tunnel_agent_is_up(const struct tunnel_agent *t)
@@ -189,6 +223,7 @@ void tunnel_agent_free(struct tunnel_agent *t)
     t->freed = true;
     loop_timer_stop(&t->retry);
     loop_timer_stop(&t->silence);
+    loop_timer_stop(&t->ping);
     http_call_cancel(t->call);
     if (t->connection) {
         t->connection->closing = true;

@@ -34,8 +34,7 @@ struct peer_message {
 };
 
 void peer_id(struct str node_name, uint8_t ret[PEER_ID_SIZE]);
-void peer_message_write(const struct peer_message *m, const uint8_t key[PEER_KEY_SIZE],
-                        uint8_t ret[PEER_MESSAGE_SIZE]);
+void peer_message_write(const struct peer_message *m, const uint8_t key[PEER_KEY_SIZE], uint8_t ret[PEER_MESSAGE_SIZE]);
 /* False for everything that was not written with this key: wrong length, form, or HMAC (compared in constant time). */
 bool peer_message_read(struct str bytes, const uint8_t key[PEER_KEY_SIZE], struct peer_message *ret);
 

@@ -520,8 +520,8 @@ TEST("peers confirm a silent node, and once it cannot have had contact it is fen
         agent_start(all[i], names[i], names[i], KEY_1);
     front_pass(&f, 5100);
 #define SAYS(agent, peers, unheard)                                                                                    \
-    http_exchange_write_copy((agent).status,                                                                           \
-                             STR("{\"applied\":{},\"servers\":1,\"fence\":true,\"peers\":" peers ",\"unheard\":" unheard "}\n"))
+    http_exchange_write_copy((agent).status, STR("{\"applied\":{},\"servers\":1,\"fence\":true,\"peers\":" peers       \
+                                                 ",\"unheard\":" unheard "}\n"))
     SAYS(a, "[\"b\",\"c\"]", "{}");
     SAYS(b, "[\"a\",\"c\"]", "{}");
     SAYS(c, "[\"a\",\"b\"]", "{}");

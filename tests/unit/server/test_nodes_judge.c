@@ -174,9 +174,11 @@ TEST("a server that is cut off may still answer a node, and one of three is no m
     ASSERT_STR(verdicts(), "a:fenced");
     node('a')->server_words_count = 1; /* two of three may */
     ASSERT_STR(verdicts(), "a:confirmed");
-    node('a')->servers_count = 1; /* a node that knows one server only, which may be another one */
-    node('a')->server_words_count = 0;
+    node('a')->server_words_count = 2;
+    node('a')->servers_count = 1; /* it knows one server only, which may be the third */
     ASSERT_STR(verdicts(), "a:confirmed");
+    node('a')->server_words_count = 3;
+    ASSERT_STR(verdicts(), "a:fenced");
 }
 
 TEST("a bridge: a node that only one other hears is not evicted; when that one falls silent, too, it may still have "
@@ -271,7 +273,8 @@ TEST("agents of an older version know no peers: the servers' word confirms, noth
     ASSERT_STR(verdicts(), "a:confirmed");
 }
 
-TEST("a node that never spoke to this server, or has no guard, is confirmed and not fenced: nobody may have stopped its pods")
+TEST("a node that never spoke to this server, or has no guard, is confirmed and not fenced: nobody may have stopped "
+     "its pods")
 {
     for (int i = 0; i < 2; i++) {
         cluster(3, 1);

@@ -11,7 +11,9 @@ static struct str text(const uint8_t bytes[PEER_MESSAGE_SIZE])
 
 static void example(uint8_t bytes[PEER_MESSAGE_SIZE])
 {
-    struct peer_message m = { .type = PEER_ANSWER, .session = 1, .stamp = 2, .echo_session = 3, .echo_stamp = UINT64_MAX };
+    struct peer_message m = {
+        .type = PEER_ANSWER, .session = 1, .stamp = 2, .echo_session = 3, .echo_stamp = UINT64_MAX
+    };
 
     peer_id(STR("node-a"), m.from);
     peer_id(STR("node-b"), m.to);
