@@ -5,6 +5,8 @@
  * Objects expire by ordinary deletes, so every watcher and every other server sees it. After a restart the last write's
  * time is not known: the object's own times stand in for it.
  */
+#include "server/leader.h"
+#include "server/raw_keys.h"
 #include "server/server_internal.h"
 
 #include "base/map.h"
@@ -17,9 +19,11 @@
 #include <malloc.h>
 #include <stdlib.h>
 
-#define CHECK_EVERY_MS (10 * SECOND_MS)
-#define DELETES_MAX    500 /* in one check; the rest waits for the next, which follows at once */
-#define RING_KEEP      1000
+#define CHECK_EVERY_MS     (10 * SECOND_MS)
+#define DELETES_MAX        500 /* in one check; the rest waits for the next, which follows at once */
+#define RING_KEEP          1000
+#define SHARED_MARGIN      ((uint64_t)1000 * 1024) /* 1,000 transactions: each may count 1,024 revisions on such a store */
+#define PROGRESS_COUNTS_MS (5 * MINUTE_MS)
 
 struct due {
     struct list link;
@@ -29,12 +33,19 @@ struct due {
     char *namespace_, *name;
 };
 
+struct progress { /* of one server's watch */
+    uint64_t revision;
+    int64_t seen_ms;
+};
+
 struct expire {
     struct server *server;
     struct list due; /* by time: every kind with a ttl has the same hour, so new ones go to the end */
     struct state_listener *listener;
     struct loop_timer check, compact;
     uint64_t compact_next; /* revision of one period ago */
+    struct map progress;   /* key -> struct progress */
+    struct raw_listener *progress_listener;
 };
 
 static void due_free(struct due *d)
@@ -74,10 +85,17 @@ static void on_deleted(void *arg, const struct object *written, const struct err
         log_warn("an expired object could not be deleted, it is tried again after a restart", KV_ERR(err));
 }
 
+/* One server of several cleans up: the leader. */
+static bool is_mine(const struct expire *x)
+{
+    return !x->server->store->shared || leader_is_me(server_leader(x->server));
+}
+
 static void on_check(void *arg)
 {
     struct expire *x = arg;
     struct server *s = x->server;
+    bool mine = is_mine(x);
     int64_t now = env_wall_ms(s->env);
     size_t n = 0;
     list_each (&x->due, struct due, link, d) {
@@ -85,6 +103,8 @@ static void on_check(void *arg)
             break;
         const struct object *o = state_get(s->state, d->kind, str_of(d->namespace_), str_of(d->name));
         /* Written again since: that write has an entry of its own. */
+        if (o && object_revision(o) == d->revision && !mine)
+            continue; /* until it is gone, or this server leads */
         if (o && object_revision(o) == d->revision) {
             struct state_write w = { .kind = d->kind,
                                      .type = STORE_DELETE,
@@ -108,14 +128,53 @@ static void on_compacted(void *arg, uint64_t revision, const struct error *err)
         log_debug("history compacted", KV("revision", "%llu", (unsigned long long)revision));
 }
 
+/* --- how far the servers' watches are: /klein/servers/NAME/progress ------------------------------------------------------ */
+
+static void on_progress(void *arg, const struct raw_value *now, bool gone)
+{
+    struct expire *x = arg;
+    AUTO_ARENA struct arena a = { 0 };
+    if (!str_ends(now->key, STR("/progress")))
+        return;
+    struct progress *p = map_get(&x->progress, now->key);
+    if (gone) {
+        free(map_del(&x->progress, now->key));
+        return;
+    }
+    if (!p) {
+        p = xnew(struct progress);
+        map_put(&x->progress, now->key, p);
+    }
+    int64_t revision = value_to_int(value_get_str(value_parse(&a, now->value, NULL, NULL), STR("revision")), 0);
+    *p = (struct progress){ (uint64_t)MAX(revision, 0), env_monotonic_ms(x->server->env) };
+}
+
+/* A server that is gone holds nothing up: when it comes back it loads everything anew. */
+static uint64_t slowest_watch(const struct expire *x, uint64_t now)
+{
+    void *value;
+    for (size_t at = 0; map_next(&x->progress, &at, NULL, &value);) {
+        const struct progress *p = value;
+        if (env_monotonic_ms(x->server->env) - p->seen_ms < PROGRESS_COUNTS_MS)
+            now = MIN(now, p->revision);
+    }
+    return now;
+}
+
+/* Revisions that are kept at least, for watches that come back late. */
+static uint64_t compact_margin(const struct server *s)
+{
+    return s->store->shared ? SHARED_MARGIN : s->config.history_min_revisions;
+}
+
 static void on_compact(void *arg)
 {
     struct expire *x = arg;
     struct server *s = x->server;
     uint64_t now = state_revision(s->state), upto = x->compact_next;
-    uint64_t keep = s->config.history_min_revisions;
-    upto = MIN(upto, now > keep ? now - keep : 0);
-    if (upto > 0)
+    uint64_t slowest = slowest_watch(x, now), keep = compact_margin(s);
+    upto = MIN(upto, slowest > keep ? slowest - keep : 0);
+    if (upto > 0 && is_mine(x))
         store_compact(s->store, upto, on_compacted, x);
     /* The disk keeps the minimum for late watchers; memory keeps the last period, and at least RING_KEEP of each kind. */
     if (x->compact_next > 0) {
@@ -162,6 +221,7 @@ int expire_init(struct server *s, struct error *err)
         if (kinds[i]->ttl_ms && !alias_is(kinds[i]))
             state_each(s->state, kinds[i], STR_NONE, add_loaded, &(struct loading){ x, kinds[i] });
     x->listener = state_listen(s->state, NULL, on_change, x);
+    x->progress_listener = raw_listen(s->state, STR("/klein/servers/"), on_progress, x);
     loop_timer_init(&x->check, s->loop, on_check, x);
     loop_timer_init(&x->compact, s->loop, on_compact, x);
     loop_timer_start(&x->check, CHECK_EVERY_MS);
@@ -177,7 +237,12 @@ void expire_done(struct server *s)
         return;
     loop_timer_stop(&x->check);
     loop_timer_stop(&x->compact);
+    void *p;
     state_unlisten(x->listener);
+    raw_unlisten(x->progress_listener);
+    for (size_t at = 0; map_next(&x->progress, &at, NULL, &p);)
+        free(p);
+    map_done(&x->progress);
     list_each (&x->due, struct due, link, d)
         due_free(d);
     free(x);

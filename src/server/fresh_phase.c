@@ -157,7 +157,7 @@ static void on_next_attempt(void *arg, bool current)
 
 bool fresh_holds_back(struct request *r, enum phase_result result)
 {
-    if (!fresh_is_needed(r->server) || r->gone)
+    if (!fresh_is_needed(r->server) || r->gone || r->core.answered_late)
         return false;
     if (result == PHASE_RESTART)
         fresh_wait(r->server, &r->core.wait, on_next_attempt, r);

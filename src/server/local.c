@@ -99,10 +99,13 @@ void local_call(struct server *s, const struct identity *identity, const struct 
 void local_answer(struct request *r)
 {
     struct local_call *c = r->local;
+    api_done_fn *done = TAKE(c->done);
+    if (!done)
+        return; /* told before: encode_late() */
     if (r->err.code != ERR_NONE)
-        c->done(c->arg, NULL, &r->err);
+        done(c->arg, NULL, &r->err);
     else
-        c->done(c->arg, r->result, NULL);
+        done(c->arg, r->result, NULL);
 }
 
 struct value *local_body_tree(struct request *r)

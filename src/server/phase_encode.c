@@ -117,6 +117,14 @@ static void answer_result(struct request *r)
     response_send(r, status, media_type_text(r->answer_type), &body, NULL, 0);
 }
 
+void encode_late(struct request *r)
+{
+    if (r->source == REQUEST_LOCAL)
+        local_answer(r);
+    else if (r->exchange && !r->core.response_started)
+        answer_error(r);
+}
+
 enum phase_result phase_encode(struct request *r)
 {
     key_unlock(r->server->state, &r->core.lock);

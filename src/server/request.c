@@ -6,11 +6,13 @@
 
 #define LOG_PART "server"
 #include "base/log.h"
+#include "base/time.h"
 #include "kinds/schemas.h"
 
 #include <stdlib.h>
 
-#define RESTARTS_MAX      5 /* upstream: MaxRetryWhenPatchConflicts */
+#define ANSWER_AFTER_MS   (10 * SECOND_MS) /* a write that is sent and not answered by the store: the client is told so */
+#define RESTARTS_MAX      5                /* upstream: MaxRetryWhenPatchConflicts */
 #define WARNINGS_MAX      32
 #define WARNING_BYTES_MAX 512
 
@@ -120,14 +122,44 @@ static void step(struct request *r, enum phase_result result)
     r->core.admission_step = 0;
 }
 
+/*
+ * The store tells the outcome of a write that it was sent only when that is certain, which may take as long as there is no majority. The
+ * client is told meanwhile; the request lives on until the answer comes, because its object is still locked for others.
+ */
+static void on_deadline(void *arg)
+{
+    struct request *r = arg;
+    if (r->gone)
+        return;
+    error_done(&r->err);
+    request_fail(
+        r, ERR_TIMEOUT,
+        "the store has not told within %d s whether this was written: it has no majority of its members, or they are "
+        "slow; the write may still happen, so look before you repeat it",
+        (int)(ANSWER_AFTER_MS / SECOND_MS));
+    r->core.answered_late = true;
+    encode_late(r);
+}
+
+static void watch_deadline(struct request *r)
+{
+    if (r->phase != PHASE_OF_perform || r->core.answered_late || !fresh_is_needed(r->server) ||
+        str_is(r->info.verb, "get") || str_is(r->info.verb, "list") || request_is_long_running(r))
+        return;
+    loop_timer_init(&r->core.deadline, r->server->loop, on_deadline, r);
+    loop_timer_start(&r->core.deadline, ANSWER_AFTER_MS);
+}
+
 static void run(struct request *r)
 {
     while (r->phase < PHASE_COUNT) {
         r->core.running = true;
         enum phase_result result = phases[r->phase].run(r);
         r->core.running = false;
-        if (result == PHASE_WAIT)
+        if (result == PHASE_WAIT) {
+            watch_deadline(r);
             return;
+        }
         if ((result == PHASE_FAILED || result == PHASE_RESTART) && fresh_holds_back(r, result))
             return;
         step(r, result);
@@ -144,6 +176,9 @@ void request_resume(struct request *r, enum phase_result result)
 {
     assert(!r->core.running);
     r->cancel = NULL;
+    loop_timer_stop(&r->core.deadline);
+    if (r->core.answered_late && result == PHASE_RESTART)
+        result = PHASE_FAILED;
     /* Admission goes on with its next step, in the same phase. */
     if (result == PHASE_DONE && (r->phase == PHASE_OF_mutate || r->phase == PHASE_OF_admit)) {
         r->core.admission_step++;

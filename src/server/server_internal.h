@@ -34,6 +34,8 @@ void request_start(struct request *r); /* not from inside a phase */
 
 /* Of fresh_phase.c: the outcome of the present phase stands after all; goes on like request_resume(). */
 void request_step(struct request *r, enum phase_result result);
+/* Of phase_encode.c: r->err is the answer, though the request goes on. */
+void encode_late(struct request *r);
 void fresh_count(struct server *s, bool refused);
 
 void throttle_release(struct request *r); /* its place among the requests in flight; none: nothing */

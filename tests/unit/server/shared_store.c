@@ -22,7 +22,7 @@ struct opener {
     struct list waiting; /* of struct call: answered when what was delivered reaches it */
     struct list unsent;  /* of struct call, while it is cut off */
     uint64_t delivered;
-    int64_t lag_ms;
+    int64_t lag_ms, send_ms;
     bool cut, closed;
     size_t sent; /* to the core, not answered by it */
     struct loop_timer timer;
@@ -165,10 +165,10 @@ static void on_timer(void *arg)
     }
     list_each (&o->unsent, struct call, link, k) {
         AUTO_ERROR struct error err = { 0 };
-        if (!o->cut) {
+        if (!o->cut && now >= k->since_ms + o->send_ms) {
             list_del(&k->link);
             call_send(k);
-        } else if (now - k->since_ms >= SHARED_REFUSE_MS) {
+        } else if (o->cut && now - k->since_ms >= SHARED_REFUSE_MS) {
             fail(&err, ERR_UNAVAILABLE, "the store has no quorum");
             k->revision = 0;
             call_end(k, &err);
@@ -179,7 +179,7 @@ static void on_timer(void *arg)
     list_each (&o->waiting, struct call, link, k)
         next = next < 0 || k->at_ms < next ? k->at_ms : next;
     list_each (&o->unsent, struct call, link, k)
-        next = next < 0 || k->since_ms + SHARED_REFUSE_MS < next ? k->since_ms + SHARED_REFUSE_MS : next;
+        next = next < 0 || k->since_ms + o->send_ms < next ? k->since_ms + o->send_ms : next;
     if (o->on_closed && !o->sent && list_empty(&o->waiting) && list_empty(&o->unsent)) {
         o->closed = true;
         void (*closed)(void *arg) = o->on_closed;
@@ -205,7 +205,7 @@ static struct call *call_new(struct store *s, store_done_fn *done, void *arg)
 
 static void call_begin(struct call *k)
 {
-    if (!k->opener->cut) {
+    if (!k->opener->cut && !k->opener->send_ms) {
         call_send(k);
         return;
     }
@@ -288,6 +288,11 @@ struct store *shared_store_open(void *shared, struct loop *loop, struct env *env
 void shared_store_lag(struct shared_store *c, size_t opener, int64_t ms)
 {
     c->openers[opener]->lag_ms = ms;
+}
+
+void shared_store_send_lag(struct shared_store *c, size_t opener, int64_t ms)
+{
+    c->openers[opener]->send_ms = ms;
 }
 
 void shared_store_cut(struct shared_store *c, size_t opener, bool cut)

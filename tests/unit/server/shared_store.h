@@ -19,6 +19,8 @@ struct store *shared_store_open(void *shared, struct loop *loop, struct env *env
                                 struct error *err);
 /* The opener hears of every change so much later than it is made. */
 void shared_store_lag(struct shared_store *c, size_t opener, int64_t ms);
+/* What the opener writes reaches the store so much later. */
+void shared_store_send_lag(struct shared_store *c, size_t opener, int64_t ms);
 /* Nothing reaches it and it reaches nobody; writes it made before have happened. Then everything comes, in order. */
 void shared_store_cut(struct shared_store *c, size_t opener, bool cut);
 /* How often a key that starts with `prefix` (a literal) has come into being, from the first call on. */

@@ -136,6 +136,37 @@ TEST("a leader that is cut off in the middle of its work is followed, and what i
     stop();
 }
 
+TEST("what a leader sent before it lost its term and the store gets afterwards is refused")
+{
+    start(3);
+    ASSERT_INT(
+        ask(&c.servers[0], "POST", "/apis/apps/v1/namespaces/default/replicasets",
+            "{\"metadata\":{\"name\":\"set\"},\"spec\":{\"replicas\":1,\"selector\":{\"matchLabels\":{\"a\":\"b\"}},"
+            "\"template\":{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"containers\":[{\"name\":\"c\","
+            "\"image\":\"i\"}]}}}}"),
+        201);
+    several_advance(&c, 1000);
+    for (int round = 1; round <= 5; round++) {
+        size_t old = leader();
+        struct world *other = &c.servers[(old + 1) % 3];
+        uint64_t before = made();
+        shared_store_send_lag(c.store, old, 1400);
+        AUTO_FREE char *json = xasprintf("{\"spec\":{\"replicas\":%d}}", 1 + round);
+        other->content_type = "application/merge-patch+json";
+        ASSERT_INT(ask(other, "PATCH", "/apis/apps/v1/namespaces/default/replicasets/set", json), 200);
+        other->content_type = NULL;
+        several_advance(&c, 1300);
+        ASSERT(leader() != old);
+        ASSERT_INT(made(), before + 1); /* by the new one; the old one's is still on its way */
+        several_advance(&c, 3000);
+        ASSERT_INT(made(), before + 1);
+        shared_store_send_lag(c.store, old, 0);
+        several_advance(&c, 3000);
+        ASSERT_INT(pods(other), 1 + (size_t)round);
+    }
+    stop();
+}
+
 TEST("a server that stops hands over, one that starts is warm")
 {
     start(3);

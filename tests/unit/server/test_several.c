@@ -8,6 +8,14 @@
 
 #define MAPS "/api/v1/namespaces/default/configmaps"
 
+struct many {
+    struct http_call_request request;
+    int status;
+    struct arena arena;
+    struct str ip, port;
+    bool done;
+};
+
 static struct several c;
 static struct world *a, *b;
 
@@ -256,6 +264,42 @@ TEST("cut off, a read waits five seconds once, then comes with a warning; writes
     several_stop(&c);
 }
 
+static void on_late(void *arg, const struct http_response *head, struct str body, const struct error *err)
+{
+    struct many *m = arg;
+    m->status = head ? head->status : -1;
+    arena_str(&m->arena, body);
+    ASSERT(head || error_text(err));
+    m->ip = arena_str(&m->arena, body);
+    m->done = true;
+}
+
+TEST("a write whose outcome is not known is answered with what that means, and may happen")
+{
+    static const struct http_header type = { STR_INIT("content-type"), STR_INIT("application/json") };
+    struct many m = { 0 };
+    start();
+    m.request = (struct http_call_request){ .method = STR("POST"),
+                                            .target = STR(MAPS),
+                                            .headers = &type,
+                                            .headers_count = 1,
+                                            .body = STR("{\"metadata\":{\"name\":\"x\"}}") };
+    http_client_fetch(b->client, &m.request, MIB, on_late, &m);
+    several_advance(&c, 100); /* sent, not heard of yet */
+    shared_store_cut(c.store, 1, true);
+    several_advance(&c, 9000);
+    ASSERT(!m.done);
+    several_advance(&c, 2000);
+    ASSERT_INT(m.status, 504);
+    ASSERT_CONTAINS(m.ip, "the write may still happen");
+    ASSERT_INT(ask(a, "GET", MAPS "/x", NULL), 200);
+    shared_store_cut(c.store, 1, false);
+    several_advance(&c, 1000);
+    ASSERT_INT(merge(b, MAPS "/x", "{\"data\":{\"k\":\"v\"}}"), 200); /* its lock was given back */
+    arena_done(&m.arena);
+    several_stop(&c);
+}
+
 TEST("a server that nobody asks anything finds out by itself that it is cut off")
 {
     start();
@@ -280,14 +324,6 @@ TEST("three servers that start at the same time make what every cluster has once
 /* --- what several servers give out ------------------------------------------------------------------------------------------ */
 
 #define SERVICES "/api/v1/namespaces/default/services"
-
-struct many {
-    struct http_call_request request;
-    int status;
-    struct arena arena;
-    struct str ip, port;
-    bool done;
-};
 
 static void on_service(void *arg, const struct http_response *head, struct str body, const struct error *err)
 {
