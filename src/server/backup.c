@@ -56,18 +56,18 @@ void backup_write_object(struct buf *to, const struct kind *k, const struct obje
     state_key(&key, k, object_namespace(o), object_name(o));
     if (type != RECORD_DELETE)
         write_value(&value, o);
-    record_write(to, &(struct record){ .type = type,
-                                       .key = buf_str(&key),
-                                       .value = buf_str(&value),
-                                       .revision = object_revision(o),
-                                       .time_ms = time_ms });
+    segment_record_write(to, &(struct record){ .type = type,
+                                               .key = buf_str(&key),
+                                               .value = buf_str(&value),
+                                               .revision = object_revision(o),
+                                               .time_ms = time_ms });
     if (!ret_digest)
         return;
     record_digest(buf_str(&key), object_revision(o), buf_str(&value), ret_digest);
-    record_write(to, &(struct record){ .type = RECORD_DIGEST,
-                                       .key = buf_str(&key),
-                                       .revision = object_revision(o),
-                                       .value = { (const char *)ret_digest, SHA256_SIZE } });
+    segment_record_write(to, &(struct record){ .type = RECORD_DIGEST,
+                                               .key = buf_str(&key),
+                                               .revision = object_revision(o),
+                                               .value = { (const char *)ret_digest, SHA256_SIZE } });
 }
 
 struct str backup_cluster_id(struct server *s)
@@ -87,7 +87,7 @@ static void write_head(struct dump *d, struct buf *to)
     buf_addf(&json, ",\"engine\":\"%s\",\"revision\":\"%llu\",\"time\":\"%s\",\"timeMs\":%lld}",
              s->config.servers.store ? s->config.servers.store : "sqlite", (unsigned long long)state_revision(s->state),
              time_format(now_ms, time), (long long)now_ms);
-    record_write(to, &(struct record){ .type = RECORD_HEAD, .value = buf_str(&json) });
+    segment_record_write(to, &(struct record){ .type = RECORD_HEAD, .value = buf_str(&json) });
 }
 
 static void write_end(struct dump *d, struct buf *to)
@@ -98,7 +98,7 @@ static void write_end(struct dump *d, struct buf *to)
     buf_addf(&json, "{\"objects\":%llu,\"digest\":\"", (unsigned long long)d->objects);
     hex_encode(&json, (struct str){ (const char *)digest, sizeof(digest) });
     buf_add_text(&json, "\"}");
-    record_write(to, &(struct record){ .type = RECORD_END, .value = buf_str(&json) });
+    segment_record_write(to, &(struct record){ .type = RECORD_END, .value = buf_str(&json) });
     d->ended = true;
 }
 

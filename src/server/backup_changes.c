@@ -85,7 +85,7 @@ static int write_blocks(struct block_job *j)
     size_t begin = 0, end = 0; /* the block that is gathered */
     uint64_t from = j->from, last = j->from;
     struct record r;
-    while (record_read(&rest, &r, NULL) > 0) {
+    while (segment_record_read(&rest, &r, NULL) > 0) {
         size_t until = all.n - rest.n;
         if (until - begin > BLOCK_BYTES && end > begin) {
             if (change_log_append(log, str_part(all, begin, end - begin), from, last, j->time_ms, &j->err) < 0)
