@@ -8,6 +8,7 @@
 #define LOG_PART "store"
 #include "store/sqlite.h"
 
+#include "base/crash_point.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -143,6 +144,35 @@ static bool is_refusal(const struct request *r)
            r->err.code == ERR_EXPIRED || r->err.code == ERR_TOO_LARGE;
 }
 
+static void forget_changes(struct request *r)
+{
+    for (size_t i = 0; i < r->changes_count; i++)
+        owned_change_done(&r->changes[i]);
+    r->changes_count = 0;
+}
+
+/*
+ * A request of a transaction that could not be made. What it would have changed is not there; what it was shown or refused for
+ * may be a change of the same transaction, which never was: it asks again.
+ */
+static void request_failed(struct request *r, const struct error *cause)
+{
+    bool judged = !r->err.code || is_refusal(r);
+
+    r->again = false;
+    if (r->type == REQUEST_BARRIER || r->type == REQUEST_CLOSE)
+        return;
+    if (r->type == REQUEST_COMPACT || (r->type == REQUEST_WRITE && r->made.change.revision)) {
+        owned_change_done(&r->made);
+        if (!r->err.code)
+            fail(&r->err, ERR_UNAVAILABLE, "%s", error_text(cause));
+    } else if (judged && !MUTANT("sqlite-dirty-reads")) {
+        error_done(&r->err);
+        forget_changes(r);
+        r->again = true;
+    }
+}
+
 /* The transaction could not be made: nothing of it is on the disk, so every change in it failed. */
 static void round_failed(struct engine *e, struct list *requests, const struct error *cause, uint64_t revision,
                          uint64_t compacted)
@@ -151,15 +181,8 @@ static void round_failed(struct engine *e, struct list *requests, const struct e
     e->d.revision = revision;
     e->d.compacted = compacted;
     database_release_reserve(&e->d);
-    list_each (requests, struct request, link, r) {
-        bool changes = (r->type == REQUEST_WRITE && r->made.change.revision) || r->type == REQUEST_COMPACT;
-        if (!changes)
-            continue;
-        owned_change_done(&r->made);
-        r->again = false;
-        if (!r->err.code)
-            fail(&r->err, ERR_UNAVAILABLE, "%s", error_text(cause));
-    }
+    list_each (requests, struct request, link, r)
+        request_failed(r, cause);
 }
 
 static void round_execute(struct engine *e, struct list *requests)
@@ -175,10 +198,10 @@ static void round_execute(struct engine *e, struct list *requests)
         return;
     }
     list_each (requests, struct request, link, r) {
-        if (broken) {
+        if (broken && (r->type == REQUEST_WRITE || r->type == REQUEST_COMPACT))
             fail(&r->err, ERR_UNAVAILABLE, "%s", error_text(&err));
-            continue;
-        }
+        if (broken)
+            continue; /* what only reads asks again */
         if (request_execute(e, r) == 0) {
             writes += r->type == REQUEST_WRITE;
         } else if (!is_refusal(r) && !atomic_load(&e->read_only)) {
@@ -188,6 +211,8 @@ static void round_execute(struct engine *e, struct list *requests)
     }
     if (!broken && database_commit(&e->d, &err) < 0)
         broken = true;
+    if (broken && MUTANT("sqlite-failed-commit-told-as-done"))
+        broken = false;
     if (broken) {
         round_failed(e, requests, &err, revision, compacted);
         return;
@@ -258,8 +283,7 @@ static void engine_round(void *arg)
 
 static void request_free(struct request *r)
 {
-    for (size_t i = 0; i < r->changes_count; i++)
-        owned_change_done(&r->changes[i]);
+    forget_changes(r);
     free(r->changes);
     owned_change_done(&r->made);
     error_done(&r->err);
@@ -334,6 +358,8 @@ static void round_deliver(void *arg)
             request_push(e, r);
             continue;
         }
+        if (r->again && r->type != REQUEST_COMPACT)
+            fail(&r->err, ERR_UNAVAILABLE, "the store is closing");
         if (r->type == REQUEST_WRITE)
             e->waiting--;
         request_deliver(e, r);

@@ -8,6 +8,7 @@
 #include "store/sqlite.h"
 
 #include "base/codec.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -252,7 +253,7 @@ int database_history(struct database *d, uint64_t from, database_change_fn *chan
 
     if (from < d->compacted)
         return fail(err, ERR_EXPIRED, "history before revision %llu is gone", (unsigned long long)d->compacted);
-    bind_u64(d, ST_HISTORY, 1, from);
+    bind_u64(d, ST_HISTORY, 1, from + (MUTANT("sqlite-history-skips-one") ? 1 : 0));
     while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
         struct store_change c = {
             .revision = (uint64_t)sqlite3_column_int64(st, 0),
@@ -295,7 +296,7 @@ int database_compact(struct database *d, uint64_t revision, int limit, bool *ret
     int count = 0, rc, result = 0;
 
     revision = MAX(MIN(revision, d->revision), d->compacted);
-    bind_u64(d, ST_COMPACT_FIND, 1, revision);
+    bind_u64(d, ST_COMPACT_FIND, 1, revision + (MUTANT("sqlite-compaction-goes-too-far") ? 3 : 0));
     sqlite3_bind_int(st, 2, limit);
     while ((rc = sqlite3_step(st)) == SQLITE_ROW && count < limit) {
         rows[count][0] = (uint64_t)sqlite3_column_int64(st, 0);
@@ -305,7 +306,9 @@ int database_compact(struct database *d, uint64_t revision, int limit, bool *ret
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
         result = failed(d, ST_COMPACT_FIND, err);
     /* The mark is set in the transaction that removes the first row: a reader never finds a hole that is not announced. */
-    if (result == 0 && (set_meta(d, "compacted", revision, err) < 0 || set_meta(d, "revision", d->revision, err) < 0))
+    if (result == 0 && !MUTANT("sqlite-compacted-not-noted") && set_meta(d, "compacted", revision, err) < 0)
+        result = -1;
+    if (result == 0 && !MUTANT("sqlite-revision-not-noted") && set_meta(d, "revision", d->revision, err) < 0)
         result = -1;
     for (int i = 0; i < count && result == 0; i++)
         result = remove_obsolete(d, rows[i][0], rows[i][1], err);

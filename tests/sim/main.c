@@ -8,6 +8,7 @@
  */
 #include "sim.h"
 
+#include "base/file.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,9 +74,15 @@ static const struct life *life_of_seed(const struct options *o, uint64_t seed)
     return &lives[0];
 }
 
+static char root[64]; /* a folder for all runs */
+
 static void lead(const struct life *life, uint64_t seed, struct result *ret)
 {
-    struct sim *s = sim_new(seed);
+    AUTO_FREE char *folder = xasprintf("%s/%llu", root, (unsigned long long)seed);
+    struct sim *s = sim_new(seed, folder);
+
+    if (mkdir(folder, 0700) < 0)
+        sim_fail(s, "cannot make the folder %s", folder);
 
     life->fn(s);
     sim_check_history(s);
@@ -119,7 +127,10 @@ static void finish(const struct options *o, struct job *j, int status, struct to
 {
     bool ok = WIFEXITED(status) && WEXITSTATUS(status) == 0 && j->result->ok;
 
+    AUTO_FREE char *folder = xasprintf("%s/%llu", root, (unsigned long long)j->seed);
+
     j->pid = 0;
+    file_remove_tree(folder, NULL);
     if (!ok) {
         t->first_failed = t->failed++ ? t->first_failed : j->seed;
         if (!o->quiet && t->failed <= SHOWN_MAX)
@@ -270,5 +281,13 @@ int main(int argc, char **argv)
     }
     o.jobs = MIN(jobs ? jobs : o.jobs, (size_t)JOBS_MAX);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    return o.mutants ? run_mutants(&o) : o.repeat ? run_twice(&o) : run_seeds(&o);
+    const char *temporary = getenv("TMPDIR");
+    snprintf(root, sizeof(root), "%s/klein-sim-XXXXXX", temporary ? temporary : "/tmp");
+    if (!mkdtemp(root)) {
+        fprintf(stderr, "cannot make the folder %s\n", root);
+        return 2;
+    }
+    int failed = o.mutants ? run_mutants(&o) : o.repeat ? run_twice(&o) : run_seeds(&o);
+    file_remove_tree(root, NULL);
+    return failed;
 }

@@ -49,7 +49,7 @@ static void on_signal(int number)
 {
     struct sim *s = the_sim;
 
-    if (number == SIGABRT && s->running && s->running != s->world && s->crash && s->effects[0]) {
+    if (number == SIGABRT && s->running && s->running != s->world && s->crash && s->may_abort) {
         sim_trace(s, "%s ends itself", s->running->name); /* a failed fsync: it must */
         sim_crash(s->running);
     }
@@ -65,12 +65,13 @@ static void on_signal(int number)
 
 /* --- processes ---------------------------------------------------------------------------------------------------------------- */
 
-struct sim *sim_new(uint64_t seed)
+struct sim *sim_new(uint64_t seed, const char *folder)
 {
     static const int numbers[] = { SIGABRT, SIGSEGV, SIGBUS, SIGALRM };
     struct sim *s = xnew(struct sim);
 
     s->seed = seed;
+    s->folder = folder;
     s->hash = 1469598103934665603u;
     s->history = history_new();
     the_sim = s;

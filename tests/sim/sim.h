@@ -65,8 +65,9 @@ struct sim {
     size_t faults_count;
     struct arena arena;
     struct history *history;
-    uint64_t hash;       /* of the trace */
-    uint64_t effects[8]; /* counters for the life's faults */
+    uint64_t hash;      /* of the trace */
+    bool may_abort;     /* a process may end itself now: a sync has failed, data is corrupt */
+    const char *folder; /* of this run, real, removed afterwards */
     struct process *running;
     sigjmp_buf *crash; /* where a process that ends in the middle of something goes */
     void (*on_crash)(struct process *p);
@@ -74,7 +75,7 @@ struct sim {
     void *life;
 };
 
-struct sim *sim_new(uint64_t seed);
+struct sim *sim_new(uint64_t seed, const char *folder);
 uint64_t sim_below(struct sim *s, uint64_t limit);
 bool sim_chance(struct sim *s, unsigned percent);
 int64_t sim_now_ms(struct sim *s);
