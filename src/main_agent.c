@@ -50,10 +50,7 @@ static int start_api_proxy(struct gateway_role *role, const struct agent_service
         return 0;
     role->api_proxy =
         api_proxy_start(s->loop, &(struct api_proxy_config){ .folder = folder, .listen = listen, .ca_file = ca }, err);
-    if (!role->api_proxy)
-        return -1;
-    api_proxy_set_servers(role->api_proxy, s->config->servers, s->config->servers_count);
-    return 0;
+    return role->api_proxy ? 0 : -1; /* the agent tells the servers next */
 }
 
 static void gateway_role_stop(void *arg)

@@ -208,10 +208,19 @@ static void on_server_up(void *arg)
     contact_server_up(a->contact);
 }
 
+static void tell_role_servers(struct agent *a)
+{
+    const char *urls[SERVERS_LIST_MAX];
+
+    if (a->role_state && a->role->servers_changed)
+        a->role->servers_changed(a->role_state, urls, servers_urls(a->servers, urls));
+}
+
 static void on_servers_change(void *arg)
 {
     struct agent *a = arg;
     status_streams_changed(a->status_streams);
+    tell_role_servers(a);
 }
 
 static void on_server_contact(void *arg)
@@ -355,7 +364,10 @@ static int start_role(struct agent *a, struct error *err)
     if (!a->role)
         return 0;
     a->role_state = a->role->start(a->role->arg, &s, err);
-    return a->role_state ? 0 : -1;
+    if (!a->role_state)
+        return -1;
+    tell_role_servers(a);
+    return 0;
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------------------ */

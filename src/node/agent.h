@@ -63,7 +63,7 @@ struct agent_role {
     void (*stop)(void *role);
     /* Revision of EndpointSlices in force in this role; the node reports the minimum. NULL: it does not matter. */
     uint64_t (*applied)(void *role);
-    /* The agent has another list of servers now; borrowed for the call. NULL: it does not matter. */
+    /* The list of servers: once after the start, and when it changes; borrowed for the call. NULL: it does not matter. */
     void (*servers_changed)(void *role, const char *const *urls, size_t count);
     void *arg;
 };

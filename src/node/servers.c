@@ -283,6 +283,16 @@ size_t servers_count(const struct servers *s)
     return s->count;
 }
 
+size_t servers_urls(const struct servers *s, const char *ret_urls[SERVERS_LIST_MAX])
+{
+    size_t n = 0;
+
+    list_each (&s->servers, struct one, link, o)
+        if (!o->fallback && n < SERVERS_LIST_MAX)
+            ret_urls[n++] = o->url;
+    return n;
+}
+
 static int by_time_latest_first(const void *a, const void *b)
 {
     const int64_t *x = a, *y = b;

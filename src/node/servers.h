@@ -30,7 +30,7 @@ struct servers_config {
     http_handler *handler;
     void *handler_arg;
     void (*on_up)(void *arg);      /* a tunnel came up */
-    void (*on_change)(void *arg);  /* servers_count() has changed */
+    void (*on_change)(void *arg);  /* the list has changed */
     void (*on_contact)(void *arg); /* servers_contact_ms() may have grown */
     void *arg;
 };
@@ -41,6 +41,7 @@ void servers_free(struct servers *s);  /* NULL is fine */
 struct http_client *servers_client(struct servers *s);
 void servers_set_tls(struct servers *s, struct tls_context *tls);
 size_t servers_count(const struct servers *s);
+size_t servers_urls(const struct servers *s, const char *ret_urls[SERVERS_LIST_MAX]); /* of the list; borrowed */
 bool servers_any_up(const struct servers *s);
 /* The latest loop time t such that more than half of the servers answered what was sent at or after t. INT64_MIN: never. */
 int64_t servers_contact_ms(const struct servers *s);
