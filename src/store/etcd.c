@@ -43,10 +43,11 @@ static void run_flush(void *arg)
 
 void etcd_accepted(struct etcd_engine *e, const Etcdpb__ResponseHeader *h)
 {
-    if (e->failing_since_ms && etcd_no_quorum(e))
+    if (e->no_quorum_told)
         log_info("the store has a quorum again", KV("server", "%s", e->server));
     e->accepted_ms = MAX(etcd_now_ms(e), (int64_t)1);
     e->failing_since_ms = 0;
+    e->no_quorum_told = false;
     e->not_sent = 0;
     error_done(&e->error);
     if (h) {
@@ -57,13 +58,13 @@ void etcd_accepted(struct etcd_engine *e, const Etcdpb__ResponseHeader *h)
 
 void etcd_failed(struct etcd_engine *e, const struct error *err)
 {
-    bool before = e->failing_since_ms && etcd_no_quorum(e);
-
     fail(&e->error, err->code, "%s", error_text(err));
     if (!e->failing_since_ms)
         e->failing_since_ms = MAX(etcd_now_ms(e), (int64_t)1);
-    if (!before && etcd_no_quorum(e))
-        log_warn("the store has no quorum: writes are refused until a majority of etcd's members answers", KV_ERR(err));
+    if (e->no_quorum_told || !etcd_no_quorum(e))
+        return;
+    e->no_quorum_told = true;
+    log_warn("the store has no quorum: writes are refused until a majority of etcd's members answers", KV_ERR(err));
 }
 
 bool etcd_no_quorum(struct etcd_engine *e)
@@ -90,11 +91,16 @@ void etcd_damaged(const struct error *err)
     abort();
 }
 
+static void on_tick(void *arg);
+
 static void run_lost(void *arg)
 {
     struct etcd_engine *e = arg;
 
-    e->tick.fn = NULL;
+    e->tick.fn = on_tick; /* for the close that is to come */
+    loop_timer_start(&e->tick, TICK_MS);
+    etcd_stream_close(TAKE(e->stream));
+    e->stream_open = false;
     if (e->base.on_lost) {
         e->base.on_lost(e->base.on_lost_arg, &e->error);
         return;

@@ -116,6 +116,7 @@ struct etcd_engine {
 
     /* what is known */
     int64_t accepted_ms, failing_since_ms; /* 0: never, not failing */
+    bool no_quorum_told;
     struct error error;
     uint64_t member_id, raft_term, settlements, reopened, commits, writes, compacted;
     int64_t latency_us[LATENCIES], latency_average_us;
