@@ -2,6 +2,7 @@
 #include "network/conntrack.h"
 
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
@@ -58,8 +59,10 @@ static bool has_ip(const struct conntrack_forget *what, uint32_t ip)
     return what->ips_count && bsearch(&ip, what->ips, what->ips_count, sizeof(ip), ip_cmp);
 }
 
-static bool is_wanted(const struct conntrack_forget *what, const struct tuple *original, const struct tuple *reply)
+static bool is_wanted(const struct conntrack_forget *what, const struct tuple *original, const struct tuple *reply,
+                      uint32_t status)
 {
+    bool unanswered = original->protocol == IPPROTO_TCP && !(status & IPS_SEEN_REPLY);
     struct service_target from;
 
     if (has_ip(what, original->source) || has_ip(what, original->destination) || has_ip(what, reply->source))
@@ -67,7 +70,7 @@ static bool is_wanted(const struct conntrack_forget *what, const struct tuple *o
     memset(&from, 0, sizeof(from));
     from.ip = reply->source;
     from.port = reply->source_port;
-    return what->targets_count && original->protocol == IPPROTO_UDP &&
+    return what->targets_count && (original->protocol == IPPROTO_UDP || unanswered) &&
            original->destination != reply->source && /* translated */
            bsearch(&from, what->targets, what->targets_count, sizeof(from), target_cmp);
 }
@@ -77,6 +80,7 @@ static int take_entry(const struct nlmsghdr *h, void *arg)
     struct search *s = arg;
     struct tuple original = { 0 }, reply = { 0 };
     const struct nlattr *attr;
+    uint32_t status = 0;
 
     mnl_attr_for_each(attr, h, sizeof(struct nfgenmsg))
     {
@@ -84,8 +88,10 @@ static int take_entry(const struct nlmsghdr *h, void *arg)
             parse_tuple(attr, &original);
         else if (mnl_attr_get_type(attr) == CTA_TUPLE_REPLY)
             parse_tuple(attr, &reply);
+        else if (mnl_attr_get_type(attr) == CTA_STATUS)
+            status = ntohl(mnl_attr_get_u32(attr));
     }
-    if (s->count < CONNTRACK_FORGET_MAX && is_wanted(s->what, &original, &reply)) {
+    if (s->count < CONNTRACK_FORGET_MAX && is_wanted(s->what, &original, &reply, status)) {
         GROW(s->found, s->count, s->capacity);
         s->found[s->count++] = original;
     }

@@ -33,7 +33,7 @@ void firewall_free(struct firewall *f)
     nft_batch_done(&f->bridge_batch);
     firewall_services_free(f);
     free(f->nodes);
-    free(f->removed_udp.targets);
+    free(f->removed.targets);
     free(f);
 }
 
@@ -85,9 +85,9 @@ void firewall_set_nodes(struct firewall *f, const uint32_t *ips, size_t count)
     }
 }
 
-struct firewall_removed *firewall_removed_udp(struct firewall *f)
+struct firewall_removed *firewall_removed_targets(struct firewall *f)
 {
-    return &f->removed_udp;
+    return &f->removed;
 }
 
 /* --- pods ------------------------------------------------------------------------------------------------------------- */

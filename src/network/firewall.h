@@ -44,11 +44,11 @@ bool firewall_is_changed(const struct firewall *f);
 /* Cheap when nobody else changed any table. True: something of ours was gone; commit now. */
 bool firewall_check(struct firewall *f);
 
-/* UDP endpoints that new commits took away (address and port), for conntrack; cleared by the call's caller with count 0. */
+/* Endpoints that new commits took away (address and port), for conntrack; cleared by the call's caller with count 0. */
 struct firewall_removed {
     struct service_target *targets;
     size_t count, capacity;
 };
-struct firewall_removed *firewall_removed_udp(struct firewall *f);
+struct firewall_removed *firewall_removed_targets(struct firewall *f);
 
 #endif

@@ -64,7 +64,7 @@ struct firewall {
     size_t waiting;
     uint32_t *nodes;
     size_t nodes_count;
-    struct firewall_removed removed_udp;
+    struct firewall_removed removed;
 };
 
 /* --- firewall_rules.c: the fixed part -------------------------------------------------------------------------------- */

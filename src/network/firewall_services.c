@@ -72,7 +72,7 @@ static bool has_target(const struct service_target *sorted, uint32_t count, cons
 
 static void remember_removed(struct firewall *f, const struct service_target *t)
 {
-    struct firewall_removed *r = &f->removed_udp;
+    struct firewall_removed *r = &f->removed;
 
     GROW(r->targets, r->count, r->capacity);
     r->targets[r->count++] = *t;
@@ -94,8 +94,7 @@ static struct service_target *arrange(struct firewall *f, const struct loaded_po
         memcpy(before, l->slots, l->unique * sizeof(*before));
     for (uint32_t i = 0; i < l->unique; i++) {
         if (!has_target(now, count, &l->slots[i])) {
-            if (p->protocol == IPPROTO_UDP)
-                remember_removed(f, &l->slots[i]);
+            remember_removed(f, &l->slots[i]);
             if (p->affinity_s)
                 change_sticky(f, l, &l->slots[i], false);
         } else if (i < count) {

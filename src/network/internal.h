@@ -64,7 +64,7 @@ void bridge_remove(struct network *n);
 struct reaper *reaper_new(struct network *n);
 void reaper_free(struct reaper *r);                                   /* does what is gathered, blocking */
 void reaper_add_pod(struct reaper *r, const char *link, uint32_t ip); /* the link may not exist */
-void reaper_add_targets(struct reaper *r, const struct service_target *targets, size_t count); /* of UDP; count > 0 */
+void reaper_add_targets(struct reaper *r, const struct service_target *targets, size_t count); /* count > 0 */
 
 /* --- routes.c: ways to other nodes ------------------------------------------------------------------------------------ */
 struct routes *routes_new(struct network *n);

@@ -176,7 +176,7 @@ static void apply_nodes(struct network *n)
 
 static void forget_flows(struct network *n)
 {
-    struct firewall_removed *removed = firewall_removed_udp(n->firewall);
+    struct firewall_removed *removed = firewall_removed_targets(n->firewall);
 
     if (removed->count)
         reaper_add_targets(n->reaper, removed->targets, removed->count);
