@@ -9,6 +9,10 @@
 #define LOG_PART "server"
 #include "base/log.h"
 
+#include <stdlib.h>
+
+#define SERVERS_ENDPOINTS_MAX 16
+
 static const struct option_row options[] = {
     { "data", "FOLDER", "/var/lib/klein/server", "where the state, keys and certificates live" },
     { "listen", "ADDRESS", "0.0.0.0:6443", "address of the API" },
@@ -35,6 +39,18 @@ static const struct option_row options[] = {
     { "no-control", NULL, NULL,
       "show the state and change nothing: no controllers, no writes (to look at a restored backup)" },
     { "address-file", "FILE", NULL, "write the address of the API here when it listens" },
+    { "store", "sqlite|etcd", NULL, "where the state is kept; default: as at the first start, then sqlite" },
+    { "name", "NAME", NULL, "this server's name among several; default: the host name" },
+    { "zone", "ZONE", NULL, "failure domain of this machine" },
+    { "address", "IP", NULL, "address at which other servers reach this one's etcd; default: --advertise" },
+    { "join", "URL", NULL, "become a further server of the cluster that URL is a server of" },
+    { "token", "TOKEN", NULL, "token for --join (`klein token --for-server`)" },
+    { "token-file", "FILE", NULL, "read that token from this file" },
+    { "etcd-endpoints", "URL,URL", NULL, "use this etcd cluster instead of running a member here" },
+    { "etcd-ca", "FILE", NULL, "authority of that etcd's certificates" },
+    { "etcd-cert", "FILE", NULL, "certificate to show to it" },
+    { "etcd-key", "FILE", NULL, "its private key" },
+    { "etcd-prefix", "TEXT", "klein", "what klein's keys in it start with" },
     { "verbose", NULL, NULL, "log more" },
     { 0 },
 };
@@ -69,6 +85,45 @@ static int read_backup(const struct args *a, struct backup_config *ret, struct e
     return 0;
 }
 
+/* The texts behind struct servers_config, for as long as the server runs. */
+struct servers_texts {
+    struct buf token;
+    char *list[SERVERS_ENDPOINTS_MAX + 1];
+};
+
+static int read_servers(const struct args *a, struct servers_texts *t, struct servers_config *ret, struct error *err)
+{
+    *ret = (struct servers_config){
+        .store = arg(a, "store"),
+        .name = arg(a, "name"),
+        .zone = arg(a, "zone"),
+        .address = arg(a, "address"),
+        .join = arg(a, "join"),
+        .join_token = arg(a, "token"),
+        .etcd_ca = arg(a, "etcd-ca"),
+        .etcd_certificate = arg(a, "etcd-cert"),
+        .etcd_key = arg(a, "etcd-key"),
+        .etcd_prefix = arg(a, "etcd-prefix"),
+    };
+    /* A file that is not there is no fault of a server that has joined already. */
+    if (!ret->join_token && arg(a, "token-file") && file_exists(arg(a, "token-file"))) {
+        if (file_read(arg(a, "token-file"), &t->token, err) < 0)
+            return error_context(err, "read the token");
+        buf_truncate(&t->token, str_trim(buf_str(&t->token)).n);
+        ret->join_token = t->token.p;
+    }
+    if (!arg(a, "etcd-endpoints"))
+        return 0;
+    struct str rest = str_of(arg(a, "etcd-endpoints")), one;
+    int n = 0;
+    while (str_next(&rest, ',', &one) && n < SERVERS_ENDPOINTS_MAX)
+        if (one.n)
+            t->list[n++] = str_dup(one);
+    ret->etcd_endpoints = (const char *const *)t->list;
+    ret->store = ret->store ? ret->store : "etcd";
+    return 0;
+}
+
 static int run(const struct args *a, struct error *err)
 {
     const char *sans[ARG_VALUES_MAX + 1] = { 0 };
@@ -81,6 +136,10 @@ static int run(const struct args *a, struct error *err)
         arg_number(a, "max-requests-inflight", 1, 100000, &requests, err) < 0 ||
         arg_number(a, "max-mutating-requests-inflight", 1, 100000, &mutating, err) < 0)
         return EXIT_USAGE;
+    struct servers_texts texts = { .token = BUF_MAX(4 * KIB) };
+    struct servers_config servers;
+    if (read_servers(a, &texts, &servers, err) < 0)
+        return -1;
     if (arg_given(a, "verbose"))
         log_set_level(LOG_DEBUG);
     struct server_config config = {
@@ -99,6 +158,7 @@ static int run(const struct args *a, struct error *err)
         .mutating_requests_max = (int)mutating,
         .no_anonymous = str_is(str_of(arg(a, "anonymous")), "no"),
         .no_control = arg_given(a, "no-control"),
+        .servers = servers,
     };
     if (read_backup(a, &config.backup, err) < 0)
         return EXIT_USAGE;
@@ -107,13 +167,17 @@ static int run(const struct args *a, struct error *err)
                           err);
     struct control_config control = { .pod_cidr = config.pod_cidr };
     struct server_hooks hooks = control_hooks(&control);
-    return server_run(&config, &hooks, err);
+    int result = server_run(&config, &hooks, err);
+    buf_done(&texts.token);
+    for (char **one = texts.list; *one; one++)
+        free(*one);
+    return result;
 }
 
 const struct subcommand command_server = {
     .name = "server",
     .summary = "Run the API server and the control plane.",
-    .usage = "[--data FOLDER] [--listen ADDRESS]",
+    .usage = "[--data FOLDER] [--listen ADDRESS] [--store sqlite|etcd] [--join URL --token TOKEN]",
     .options = options,
     .run = run,
 };

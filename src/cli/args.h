@@ -17,11 +17,12 @@ struct option_row {
     bool repeated;
 };
 
-#define ARG_VALUES_MAX 32
+#define ARG_VALUES_MAX  32
+#define ARG_OPTIONS_MAX 64
 struct args {
     const struct option_row *options;
-    const char *values[64][ARG_VALUES_MAX];
-    int counts[64];
+    const char *values[ARG_OPTIONS_MAX][ARG_VALUES_MAX];
+    int counts[ARG_OPTIONS_MAX];
     const char *words[8]; /* what is not an option */
     int words_count;
     char **rest; /* what follows "--", NULL-terminated; may be NULL */

@@ -31,7 +31,12 @@ struct seen *cluster_see(const struct cluster_record *c, struct error *err)
 
     snprintf(s->name, sizeof(s->name), "%s", c->name);
     struct seen_machine *edge = add(s, MACHINE_EDGE, &c->edge, server);
-    edge->leader = edge->store_leader = true; /* the one server there is */
+    edge->leader = edge->store_leader = c->servers_count == 0; /* the one server there is */
+    for (int i = 0; i < c->servers_count; i++) {
+        AUTO_FREE char *folder = xasprintf("servers/%s", c->servers[i].name);
+        AUTO_FREE char *data = cluster_data_path(c, folder);
+        add(s, MACHINE_SERVER, &c->servers[i], data);
+    }
     for (int i = 0; i < c->nodes_count; i++) {
         AUTO_FREE char *folder = xasprintf("nodes/%s", c->nodes[i].name);
         AUTO_FREE char *data = cluster_data_path(c, folder);
@@ -66,20 +71,17 @@ int cluster_undo(const char *name, bool orphans_only, int *ret_count, struct err
 
 char *cluster_pod_uid(const struct cluster_record *c, const char *pod, struct error *err)
 {
-    AUTO_FREE char *pki = cluster_data_path(c, "server/pki");
     AUTO_OBJECT struct object *o = NULL;
     struct remote remote = { 0 };
     struct str name = str_of(pod), space;
-    char edge[16], *uid = NULL;
+    char *uid = NULL;
 
     if (!str_cut(&name, '/', &space)) {
         name = str_of(pod);
         space = STR("default");
     }
-    cluster_edge_address(c, edge);
-    AUTO_FREE char *url = xasprintf("https://%s:%d", edge, CLUSTER_API_PORT);
     AUTO_FREE char *target = xasprintf("/api/v1/namespaces/%.*s/pods/%.*s", STR_ARG(space), STR_ARG(name));
-    if (remote_open(&remote, url, pki, err) == 0 &&
+    if (remote_open_cluster(&remote, c, err) == 0 &&
         remote_call(&remote, "GET", target, STR_NONE, CALL_LIMIT_MS, &o, err) == 0)
         uid = str_dup(object_uid(o));
     remote_close(&remote);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -123,13 +124,29 @@ static bool number_in_records(int number)
     return used;
 }
 
-int cluster_plan(struct cluster_record *ret, const char *name, int zones, int nodes_per_zone, struct error *err)
+/* One server in each zone, then a second one, and so on. A single server needs no machine of its own. */
+static void plan_servers(struct cluster_record *c, int count)
+{
+    for (int i = 0; i < count && count > 1; i++) {
+        struct machine *m = &c->servers[c->servers_count++];
+        int zone = i % c->zones, round = i / c->zones;
+        char letter[16];
+        cluster_zone_name(zone, letter);
+        memcpy(m->zone, letter, sizeof(m->zone));
+        snprintf(m->name, sizeof(m->name), round ? "server-%s%d" : "server-%s", letter, round + 1);
+        snprintf(m->address, sizeof(m->address), "10.%d.%d.%d", c->number & 255, (zone + 1) & 255, (2 + round) & 255);
+    }
+}
+
+int cluster_plan(struct cluster_record *ret, const char *name, const struct cluster_shape *shape, struct error *err)
 {
     struct cluster_record plan, *c = &plan;
+    int zones = shape->zones, nodes_per_zone = shape->nodes_per_zone;
 
     if (zones * nodes_per_zone > CLUSTER_NODES_MAX)
         return fail(err, ERR_BAD_REQUEST, "a local cluster has at most %d nodes", CLUSTER_NODES_MAX);
     plan = (struct cluster_record){ .zones = zones, .nodes_per_zone = nodes_per_zone };
+    c->etcd = shape->etcd || shape->servers > 1;
     snprintf(c->name, sizeof(c->name), "%s", name);
     for (c->number = FIRST_NUMBER; c->number <= LAST_NUMBER; c->number++)
         if (!number_in_addresses(c->number) && !number_in_records(c->number))
@@ -139,6 +156,7 @@ int cluster_plan(struct cluster_record *ret, const char *name, int zones, int no
                     FIRST_NUMBER, LAST_NUMBER);
     snprintf(c->edge.name, sizeof(c->edge.name), "edge");
     snprintf(c->edge.address, sizeof(c->edge.address), "10.%d.255.2", c->number & 255);
+    plan_servers(c, shape->servers);
     for (int zone = 0; zone < zones; zone++)
         for (int i = 0; i < nodes_per_zone; i++) {
             struct machine *m = &c->nodes[c->nodes_count++];
@@ -182,7 +200,7 @@ int cluster_save(const struct cluster_record *c, struct error *err)
     AUTO_BUF struct buf text = BUF_MAX(1 * MIB);
     AUTO_FREE char *folder = cluster_run_path(c, "");
     AUTO_FREE char *path = cluster_run_path(c, "cluster.json");
-    struct value *o = value_object(&a), *nodes = value_array(&a);
+    struct value *o = value_object(&a), *nodes = value_array(&a), *servers = value_array(&a);
 
     put_text(&a, o, "name", c->name);
     put_number(&a, o, "number", c->number);
@@ -190,6 +208,10 @@ int cluster_save(const struct cluster_record *c, struct error *err)
     put_number(&a, o, "nodesPerZone", c->nodes_per_zone);
     put_text(&a, o, "kubeconfig", c->kubeconfig);
     value_put_str(&a, o, STR("edge"), machine_value(&a, &c->edge));
+    put_text(&a, o, "store", c->etcd ? "etcd" : "sqlite");
+    for (int i = 0; i < c->servers_count; i++)
+        value_append(&a, servers, machine_value(&a, &c->servers[i]));
+    value_put_str(&a, o, STR("servers"), servers);
     for (int i = 0; i < c->nodes_count; i++)
         value_append(&a, nodes, machine_value(&a, &c->nodes[i]));
     value_put_str(&a, o, STR("nodes"), nodes);
@@ -239,12 +261,15 @@ int cluster_load(const char *name, struct cluster_record *c, bool *ret_found, st
     if (!o)
         return error_context(err, "read '%s'", path);
     struct view root = object_root(o);
-    struct view_iter it = { 0 };
+    struct view_iter it = { 0 }, server = { 0 };
     c->number = (int)read_number(root, "number");
     c->zones = (int)read_number(root, "zones");
     c->nodes_per_zone = (int)read_number(root, "nodesPerZone");
     read_text(root, "kubeconfig", c->kubeconfig, sizeof(c->kubeconfig));
+    c->etcd = str_is(view_str(view_get_str(root, STR("store"))), "etcd");
     read_machine(view_get_str(root, STR("edge")), &c->edge);
+    while (view_next(view_get_str(root, STR("servers")), &server) && c->servers_count < CLUSTER_SERVERS_MAX)
+        read_machine(server.value, &c->servers[c->servers_count++]);
     while (view_next(view_get_str(root, STR("nodes")), &it) && c->nodes_count < CLUSTER_NODES_MAX)
         read_machine(it.value, &c->nodes[c->nodes_count++]);
     object_unref(o);
@@ -267,4 +292,54 @@ void cluster_forget(const struct cluster_record *c)
 bool machine_is_alive(const struct machine *m)
 {
     return m->start_time && process_start_time(m->pid) == m->start_time;
+}
+
+/* --- its servers --------------------------------------------------------------------------------------------------------- */
+
+char *cluster_server_path(const struct cluster_record *c, const struct machine *server, const char *file)
+{
+    AUTO_FREE char *below =
+        server && server != &c->edge ? xasprintf("servers/%s/%s", server->name, file) : xasprintf("server/%s", file);
+
+    return cluster_data_path(c, below);
+}
+
+char *cluster_pki_path(const struct cluster_record *c)
+{
+    for (int i = 0; i < c->servers_count; i++) {
+        AUTO_FREE char *key = cluster_server_path(c, &c->servers[i], "pki/admin.crt");
+        if (file_exists(key))
+            return cluster_server_path(c, &c->servers[i], "pki");
+    }
+    return cluster_server_path(c, c->servers_count ? &c->servers[0] : NULL, "pki");
+}
+
+int cluster_api_urls(const struct cluster_record *c, char *ret[CLUSTER_SERVERS_MAX + 1])
+{
+    char edge[16];
+    int n = 0;
+
+    cluster_edge_address(c, edge);
+    for (int alive = 1; alive >= 0; alive--)
+        for (int i = 0; i < c->servers_count; i++)
+            if (machine_is_alive(&c->servers[i]) == alive)
+                ret[n++] = xasprintf("https://%s:%d", c->servers[i].address, CLUSTER_API_PORT);
+    if (!c->servers_count)
+        ret[n++] = xasprintf("https://%s:%d", edge, CLUSTER_API_PORT);
+    return n;
+}
+
+pid_t cluster_server_pid(const struct cluster_record *c, const struct machine *server)
+{
+    const struct machine *m = server ? server : &c->edge;
+
+    return machine_is_alive(m) ? process_child_with(m->pid, "server") : 0;
+}
+
+pid_t cluster_etcd_pid(const struct cluster_record *c, const struct machine *server)
+{
+    AUTO_FREE char *data = cluster_server_path(c, server, "etcd");
+    AUTO_FREE char *word = xasprintf("--data-dir=%s", data);
+
+    return c->etcd ? process_with(word) : 0;
 }

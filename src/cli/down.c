@@ -147,6 +147,9 @@ static int run(const struct args *a, struct error *err)
         for (int i = 0; i < c.nodes_count; i++)
             if (kill_and_wait(c.nodes[i].pid, c.nodes[i].start_time, 10 * SECOND_MS, err) < 0)
                 return -1;
+        for (int i = 0; i < c.servers_count; i++) /* and with their namespaces etcd */
+            if (kill_and_wait(c.servers[i].pid, c.servers[i].start_time, 10 * SECOND_MS, err) < 0)
+                return -1;
         if (kill_and_wait(c.edge.pid, c.edge.start_time, 10 * SECOND_MS, err) < 0)
             return -1;
         links_remove_host(&c);

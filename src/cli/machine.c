@@ -12,6 +12,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -166,6 +168,17 @@ static int link_program(const struct cluster_record *c, const char *machine, con
     return program_store(c, program, &copy, err) < 0 ? -1 : program_set(c, machine, copy, err);
 }
 
+/* What all servers are told alike. */
+static void add_server_options(struct spec *s)
+{
+    spec_option(s, "--listen", "%s:%d", "0.0.0.0", CLUSTER_API_PORT);
+    spec_option(s, "--service-cidr", "%s", CLUSTER_SERVICE_CIDR);
+    spec_option(s, "--pod-cidr", "%s", CLUSTER_POD_CIDR);
+    /* A local cluster is for trying failures out: two seconds instead of Kubernetes' five minutes. */
+    spec_option(s, "--default-not-ready-toleration-seconds", "%d", 2);
+    spec_option(s, "--default-unreachable-toleration-seconds", "%d", 2);
+}
+
 static void add_server(struct spec *s, const struct cluster_record *c)
 {
     AUTO_FREE char *data = cluster_data_path(c, "server");
@@ -176,25 +189,66 @@ static void add_server(struct spec *s, const struct cluster_record *c)
     spec_program(s, c, c->edge.name);
     spec_add(s, "server");
     spec_option(s, "--data", "%s", data);
-    spec_option(s, "--listen", "%s:%d", "0.0.0.0", CLUSTER_API_PORT);
     spec_option(s, "--advertise", "%s", address);
-    spec_option(s, "--service-cidr", "%s", CLUSTER_SERVICE_CIDR);
-    spec_option(s, "--pod-cidr", "%s", CLUSTER_POD_CIDR);
-    /* A local cluster is for trying failures out: two seconds instead of Kubernetes' five minutes. */
-    spec_option(s, "--default-not-ready-toleration-seconds", "%d", 2);
-    spec_option(s, "--default-unreachable-toleration-seconds", "%d", 2);
+    add_server_options(s);
+    if (c->etcd) {
+        spec_option(s, "--store", "%s", "etcd");
+        spec_option(s, "--name", "%s", "server");
+        spec_option(s, "--address", "%s", address);
+    }
 }
 
-static void add_agent(struct spec *s, const struct cluster_record *c, const struct machine *m, const char *data)
+char *machine_server_token_path(const struct cluster_record *c, const struct machine *server)
 {
-    AUTO_FREE char *token = cluster_run_path(c, "join-token");
+    AUTO_FREE char *file = xasprintf("server-token-%s", server->name);
+
+    return cluster_run_path(c, file);
+}
+
+static void add_one_of_servers(struct spec *s, const struct cluster_record *c, const struct machine *m,
+                               const char *join)
+{
+    AUTO_FREE char *data = cluster_server_path(c, m, "");
+    AUTO_FREE char *token = machine_server_token_path(c, m);
     char edge[16];
 
     cluster_edge_address(c, edge);
     spec_service(s, c, m->name);
     spec_program(s, c, m->name);
+    spec_add(s, "server");
+    spec_option(s, "--data", "%.*s", (int)strlen(data) - 1, data);
+    spec_option(s, "--advertise", "%s", m->address);
+    spec_option(s, "--san", "%s", edge); /* the virtual address */
+    add_server_options(s);
+    spec_option(s, "--store", "%s", "etcd");
+    spec_option(s, "--name", "%s", m->name);
+    spec_option(s, "--zone", "%s", m->zone);
+    spec_option(s, "--address", "%s", m->address);
+    if (!join)
+        return;
+    spec_option(s, "--join", "%s", join);
+    spec_option(s, "--token-file", "%s", token);
+}
+
+static void add_api_servers(struct spec *s, const struct cluster_record *c)
+{
+    char *urls[CLUSTER_SERVERS_MAX + 1];
+    int count = cluster_api_urls(c, urls);
+
+    for (int i = 0; i < count; i++) {
+        spec_option(s, "--server", "%s", urls[i]);
+        free(urls[i]);
+    }
+}
+
+static void add_agent(struct spec *s, const struct cluster_record *c, const struct machine *m, const char *data)
+{
+    AUTO_FREE char *token = cluster_run_path(c, "join-token");
+
+    spec_service(s, c, m->name);
+    spec_program(s, c, m->name);
     spec_add(s, "agent");
-    spec_option(s, "--server", "https://%s:%d", edge, CLUSTER_API_PORT);
+    add_api_servers(s, c);
     spec_option(s, "--token-file", "%s", token);
     spec_option(s, "--data", "%s", data);
     spec_option(s, "--address", "%s", m->address);
@@ -218,15 +272,36 @@ int machine_start_edge(struct cluster_record *c, const struct machine_settings *
     if (write_registry_config(c, registry, err) < 0 || link_program(c, c->edge.name, settings->program, err) < 0)
         return -1;
     spec_init(&s, c->name, true);
-    add_server(&s, c);
+    if (!c->servers_count)
+        add_server(&s, c);
     add_agent(&s, c, &c->edge, gateway);
     spec_option(&s, "--node-name", "%s", "gateway");
     spec_add(&s, "--gateway-only");
+    if (c->servers_count) {
+        char address[16];
+        cluster_edge_address(c, address);
+        spec_option(&s, "--api-listen", "%s:%d", address, CLUSTER_API_PORT);
+    }
     spec_service(&s, c, "registry");
     spec_add(&s, "docker-registry");
     spec_add(&s, "serve");
     spec_add(&s, "%s", registry);
     result = start_init(c, &c->edge, settings->program, &s, ret_ready_fd, err);
+    arena_done(&s.arena);
+    return result;
+}
+
+int machine_start_server(struct cluster_record *c, struct machine *server, const struct machine_settings *settings,
+                         const char *join, int *ret_ready_fd, struct error *err)
+{
+    struct spec s;
+    int result;
+
+    if (link_program(c, server->name, settings->program, err) < 0)
+        return -1;
+    spec_init(&s, server->name, false);
+    add_one_of_servers(&s, c, server, join);
+    result = start_init(c, server, settings->program, &s, ret_ready_fd, err);
     arena_done(&s.arena);
     return result;
 }

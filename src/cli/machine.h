@@ -17,6 +17,10 @@ int machine_start_edge(struct cluster_record *c, const struct machine_settings *
                        struct error *err);
 int machine_start_node(struct cluster_record *c, struct machine *node, const struct machine_settings *s,
                        int *ret_ready_fd, struct error *err);
+/* `join`: URL of a server to join, used while the server has no data; NULL: it is the first. Its token is in machine_server_token_path(). */
+int machine_start_server(struct cluster_record *c, struct machine *server, const struct machine_settings *s,
+                         const char *join, int *ret_ready_fd, struct error *err);
+char *machine_server_token_path(const struct cluster_record *c, const struct machine *server); /* heap */
 int machine_ready(int ready_fd, struct error *err); /* tells the init to go on; closes ready_fd */
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/env.h"
 #include "base/file.h"
 #include "base/time.h"
+#include "cli/cluster.h"
 #include "object/value.h"
 #include "wire/pki.h"
 
@@ -29,6 +30,23 @@ static int take_pin(struct remote *r, struct str ca_pem, struct error *err)
 
 int remote_open(struct remote *r, const char *server, const char *pki_folder, struct error *err)
 {
+    return remote_open_any(r, &server, 1, pki_folder, err);
+}
+
+int remote_open_cluster(struct remote *r, const struct cluster_record *c, struct error *err)
+{
+    AUTO_FREE char *pki = cluster_pki_path(c);
+    char *urls[CLUSTER_SERVERS_MAX + 1];
+    int count = cluster_api_urls(c, urls);
+    int result = remote_open_any(r, (const char *const *)urls, count, pki, err);
+
+    while (count)
+        free(urls[--count]);
+    return result;
+}
+
+int remote_open_any(struct remote *r, const char *const *servers, int count, const char *pki_folder, struct error *err)
+{
     AUTO_BUF struct buf ca = BUF_MAX(64 * KIB);
     AUTO_BUF struct buf certificate = BUF_MAX(64 * KIB);
     AUTO_BUF struct buf key_text = BUF_MAX(64 * KIB);
@@ -46,16 +64,19 @@ int remote_open(struct remote *r, const char *server, const char *pki_folder, st
                                     err);
     if (!r->tls)
         return -1;
-    r->server = xstrdup(server);
-    r->server_str = str_of(r->server);
-    r->options = (struct http_client_options){ .servers = &r->server_str, .servers_count = 1, .tls = r->tls };
+    r->options = (struct http_client_options){ .servers = r->server_texts, .tls = r->tls };
+    for (int i = 0; i < count && i < REMOTE_SERVERS_MAX; i++) {
+        r->servers[i] = xstrdup(servers[i]);
+        r->server_texts[r->options.servers_count++] = str_of(r->servers[i]);
+    }
     return 0;
 }
 
 void remote_close(struct remote *r)
 {
     tls_context_unref(r->tls);
-    free(r->server);
+    for (int i = 0; i < REMOTE_SERVERS_MAX; i++)
+        free(r->servers[i]);
     *r = (struct remote){ 0 };
 }
 
@@ -201,7 +222,7 @@ static void random_word(char *to, size_t n)
     to[n] = '\0';
 }
 
-int remote_token_create(struct remote *r, int64_t ttl_s, struct secret *ret, struct error *err)
+int remote_token_create(struct remote *r, enum remote_token kind, int64_t ttl_s, struct secret *ret, struct error *err)
 {
     AUTO_BUF struct buf body = BUF_MAX(4 * KIB);
     AUTO_BUF struct buf token = BUF_MAX(KIB);
@@ -215,8 +236,8 @@ int remote_token_create(struct remote *r, int64_t ttl_s, struct secret *ret, str
              "\"metadata\":{\"name\":\"bootstrap-token-%s\",\"namespace\":\"kube-system\"},"
              "\"stringData\":{\"token-id\":\"%s\",\"token-secret\":\"%s\",\"expiration\":\"%s\","
              "\"usage-bootstrap-authentication\":\"true\",\"usage-bootstrap-signing\":\"true\","
-             "\"auth-extra-groups\":\"system:bootstrappers:klein-gateways\"}}",
-             id, id, word, expires);
+             "\"auth-extra-groups\":\"system:bootstrappers:%s\"}}",
+             id, id, word, expires, kind == REMOTE_TOKEN_SERVER ? "klein-servers" : "klein-gateways");
     if (remote_call(r, "POST", "/api/v1/namespaces/kube-system/secrets", buf_str(&body), 10 * SECOND_MS, NULL, err) < 0)
         return error_context(err, "make a join token");
     buf_addf(&token, "%s.%s.%s", id, word, r->ca_pin);

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/time.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -168,4 +169,18 @@ pid_t process_child_with(pid_t parent, const char *word)
         if (str_to_i64(part, &pid) && has_argument((pid_t)pid, word))
             return (pid_t)pid;
     return 0;
+}
+
+pid_t process_with(const char *word)
+{
+    DIR *d = opendir("/proc");
+    struct dirent *entry;
+    int64_t pid, found = 0;
+
+    while (d && !found && (entry = readdir(d)))
+        if (str_to_i64(str_of(entry->d_name), &pid) && pid > 1 && has_argument((pid_t)pid, word))
+            found = pid;
+    if (d)
+        closedir(d);
+    return (pid_t)found;
 }

@@ -19,5 +19,7 @@ uint64_t process_start_time(pid_t pid);
 int kill_and_wait(pid_t pid, uint64_t start_time, int64_t limit_ms, struct error *err);
 /* First child of `parent` whose command line has `word` as an argument; 0 when there is none. */
 pid_t process_child_with(pid_t parent, const char *word);
+/* Any process of this machine whose command line has `word` as an argument; 0 when there is none. */
+pid_t process_with(const char *word);
 
 #endif

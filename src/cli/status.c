@@ -45,6 +45,51 @@ static struct value *node_json(struct arena *a, const struct cluster_record *c, 
     return o;
 }
 
+static void put_item(struct arena *a, struct value *o, struct view item, const char *name, struct value *otherwise)
+{
+    struct view v = view_get_str(item, str_of(name));
+
+    value_put_str(a, o, str_of(name), view_present(v) ? value_of_view(a, v) : otherwise);
+}
+
+static struct value *server_json(struct arena *a, const struct status *s, const struct machine *m)
+{
+    const struct cluster_record *c = s->cluster;
+    const char *name = status_server_name(s, m);
+    struct view item = status_server(s, name);
+    struct value *o = value_object(a);
+    bool alive = machine_is_alive(m);
+    AUTO_FREE char *data = cluster_server_path(c, m, "");
+
+    put(a, o, "name", str_of(name));
+    put(a, o, "zone", str_of(m->zone));
+    put(a, o, "address", str_of(m->address));
+    put(a, o, "networkNamespace", alive ? arena_printf(a, "/proc/%d/ns/net", (int)m->pid) : STR_NONE);
+    value_put_str(a, o, STR("initPid"), value_int(a, alive ? m->pid : 0));
+    value_put_str(a, o, STR("serverPid"), value_int(a, cluster_server_pid(c, m)));
+    value_put_str(a, o, STR("etcdPid"), value_int(a, cluster_etcd_pid(c, m)));
+    put(a, o, "dataFolder", str_part(str_of(data), 0, strlen(data) - 1));
+    put_item(a, o, item, "ready", value_bool(a, false));
+    put_item(a, o, item, "leader", value_bool(a, false));
+    put_item(a, o, item, "storeLeader", value_bool(a, false));
+    put_item(a, o, item, "revision", value_int(a, 0));
+    put_item(a, o, item, "lag", value_int(a, 0));
+    put_item(a, o, item, "store", value_object(a));
+    return o;
+}
+
+static struct value *servers_json(struct arena *a, const struct status *s)
+{
+    const struct cluster_record *c = s->cluster;
+    struct value *list = value_array(a);
+
+    for (int i = 0; i < c->servers_count; i++)
+        value_append(a, list, server_json(a, s, &c->servers[i]));
+    if (!c->servers_count)
+        value_append(a, list, server_json(a, s, &c->edge));
+    return list;
+}
+
 static struct value *zone_json(struct arena *a, const struct cluster_record *c, int zone)
 {
     struct value *o = value_object(a);
@@ -88,7 +133,10 @@ static void print_json(const struct status *s)
         machine_is_alive(&c->edge) ? arena_printf(&a, "/proc/%d/ns/net", (int)c->edge.pid) : STR_NONE);
     value_put_str(&a, root, STR("initPid"), value_int(&a, machine_is_alive(&c->edge) ? c->edge.pid : 0));
     value_put_str(&a, root, STR("serverPid"),
-                  value_int(&a, machine_is_alive(&c->edge) ? process_child_with(c->edge.pid, "server") : 0));
+                  value_int(&a, cluster_server_pid(c, c->servers_count ? &c->servers[0] : NULL)));
+    value_put_str(&a, root, STR("servers"), servers_json(&a, s));
+    struct view warnings = view_get_str(object_root(s->servers), STR("warnings"));
+    value_put_str(&a, root, STR("warnings"), view_present(warnings) ? value_of_view(&a, warnings) : value_array(&a));
     for (int i = 0; i < c->nodes_count; i++)
         value_append(&a, nodes, node_json(&a, c, &c->nodes[i], status_node_is_ready(s, c->nodes[i].name)));
     for (int i = 0; i < c->zones; i++)
@@ -104,18 +152,15 @@ static void print_json(const struct status *s)
 
 static void read_cluster(struct status *s)
 {
-    AUTO_FREE char *pki = cluster_data_path(s->cluster, "server/pki");
     struct remote remote = { 0 };
-    char edge[16];
 
-    cluster_edge_address(s->cluster, edge);
-    AUTO_FREE char *url = xasprintf("https://%s:%d", edge, CLUSTER_API_PORT);
     if (!machine_is_alive(&s->cluster->edge)) {
         fail(&s->err, ERR_UNAVAILABLE, "the namespace of the API server is gone: `klein up --name %s` makes it again",
              s->cluster->name);
         return;
     }
-    if (remote_open(&remote, url, pki, &s->err) == 0 &&
+    if (remote_open_cluster(&remote, s->cluster, &s->err) == 0 &&
+        remote_call(&remote, "GET", "/klein/v1/servers", STR_NONE, CALL_LIMIT_MS, &s->servers, &s->err) == 0 &&
         remote_call(&remote, "GET", "/api/v1/nodes", STR_NONE, CALL_LIMIT_MS, &s->nodes, &s->err) == 0 &&
         remote_call(&remote, "GET", "/api/v1/pods", STR_NONE, CALL_LIMIT_MS, &s->pods, &s->err) == 0 &&
         remote_call(&remote, "GET", "/apis/apps/v1/deployments", STR_NONE, CALL_LIMIT_MS, &s->deployments, &s->err) ==
@@ -158,6 +203,7 @@ static int run(const struct args *a, struct error *err)
     else
         status_print(&s, terminal_width());
     object_unref(s.backup);
+    object_unref(s.servers);
     object_unref(s.nodes);
     object_unref(s.pods);
     object_unref(s.deployments);

@@ -44,6 +44,21 @@ bool status_node_is_ready(const struct status *s, const char *node)
     return false;
 }
 
+struct view status_server(const struct status *s, const char *name)
+{
+    struct view_iter it = { 0 };
+
+    while (s->servers && view_next(view_get_str(object_root(s->servers), STR("items")), &it))
+        if (str_is(view_str(view_get_str(it.value, STR("name"))), name))
+            return it.value;
+    return (struct view){ 0 };
+}
+
+const char *status_server_name(const struct status *s, const struct machine *m)
+{
+    return m == &s->cluster->edge ? "server" : m->name;
+}
+
 /* --- one line, cut to the width ------------------------------------------------------------------------------------------------ */
 
 static void print_cut(int width, const char *format, ...) PRINTF(2, 3);
@@ -123,10 +138,41 @@ static struct str backup_note(const struct status *s, const char *name)
     return view_str(view_get_str(view_get_str(object_root(s->backup), STR("data")), str_of(name)));
 }
 
+static void server_problem(const struct status *s, const struct machine *m, struct problems *p)
+{
+    const char *name = status_server_name(s, m);
+    struct view item = status_server(s, name), store = view_get_str(item, STR("store"));
+    struct str error = view_str(view_get_str(store, STR("error")));
+
+    if (!machine_is_alive(m)) {
+        problem(p, "server %s is gone (its init ended): `klein up --name %s` starts it again", name, s->cluster->name);
+        return;
+    }
+    if (!s->servers)
+        return;
+    if (!view_present(item))
+        problem(p, "server %s is no member of the cluster (yet)", name);
+    else if (!view_bool(view_get_str(item, STR("ready")), false))
+        problem(p, "server %s is not ready%s%.*s", name, error.n ? ": " : "", STR_ARG(error));
+    else if (!view_bool(view_get_str(store, STR("healthy")), false))
+        problem(p, "the store of server %s is not healthy%s%.*s", name, error.n ? ": " : "", STR_ARG(error));
+}
+
+static void server_problems(const struct status *s, struct problems *p)
+{
+    struct view_iter it = { 0 };
+
+    for (int i = 0; i < s->cluster->servers_count; i++)
+        server_problem(s, &s->cluster->servers[i], p);
+    while (s->servers && view_next(view_get_str(object_root(s->servers), STR("warnings")), &it))
+        problem(p, "%.*s", STR_ARG(view_str(it.value)));
+}
+
 static void find_problems(const struct status *s, struct problems *p)
 {
     if (s->err.code)
         problem(p, "the API server does not answer: %s", error_text(&s->err));
+    server_problems(s, p);
     for (int i = 0; i < s->cluster->nodes_count; i++) {
         const struct machine *m = &s->cluster->nodes[i];
         if (!machine_is_alive(m))
@@ -178,6 +224,47 @@ static void print_nodes(const struct status *s, int width)
                   : status_node_is_ready(s, m->name) ? "Ready"
                                                      : "NotReady",
                   pods, m->address, alive ? (int)m->pid : 0, alive ? (int)process_child_with(m->pid, "agent") : 0);
+    }
+}
+
+static const char *gib_text(int64_t bytes, char to[16])
+{
+    snprintf(to, 16, "%.1f GiB", (double)bytes / (double)(1024 * MIB));
+    return to;
+}
+
+static const char *fsync_text(struct view store, char to[16])
+{
+    snprintf(to, 16, "%.0f ms", view_double(view_get_str(store, STR("fsyncP99Ms")), 0));
+    return to;
+}
+
+static const char *leads(struct view item)
+{
+    bool leader = view_bool(view_get_str(item, STR("leader")), false);
+    bool store = view_bool(view_get_str(item, STR("storeLeader")), false);
+
+    return leader && store ? "klein etcd" : leader ? "klein" : store ? "etcd" : "-";
+}
+
+static void print_servers(const struct status *s, int width)
+{
+    const struct cluster_record *c = s->cluster;
+
+    print_cut(width, "%-6s%-12s%-10s%-12s%-13s%-5s%-10s%-8s%-8s%s", "ZONE", "SERVER", "STATE", "LEADS", "REVISION",
+              "LAG", "DISK FREE", "FSYNC", "PID", "ETCD");
+    for (int i = 0; i < c->servers_count; i++) {
+        const struct machine *m = &c->servers[i];
+        struct view item = status_server(s, m->name), store = view_get_str(item, STR("store"));
+        int64_t free_bytes = view_int(view_get_str(store, STR("diskFreeBytes")), 0);
+        print_cut(width, "%-6s%-12s%-10s%-12s%-13lld%-5lld%-10s%-8s%-8d%d", m->zone, m->name,
+                  !machine_is_alive(m)                                 ? "gone"
+                  : !s->servers                                        ? "unknown"
+                  : view_bool(view_get_str(item, STR("ready")), false) ? "Ready"
+                                                                       : "NotReady",
+                  leads(item), (long long)view_int(view_get_str(item, STR("revision")), 0),
+                  (long long)view_int(view_get_str(item, STR("lag")), 0), gib_text(free_bytes, (char[16]){ 0 }),
+                  fsync_text(store, (char[16]){ 0 }), (int)cluster_server_pid(c, m), (int)cluster_etcd_pid(c, m));
     }
 }
 
@@ -247,6 +334,10 @@ void status_print(const struct status *s, int width)
               CLUSTER_REGISTRY_PORT);
     print_backup(s, width);
     printf("\n");
+    if (s->cluster->servers_count) {
+        print_servers(s, width);
+        printf("\n");
+    }
     print_nodes(s, width);
     if (s->services) {
         printf("\n");

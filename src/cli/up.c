@@ -7,6 +7,7 @@
 #include "cli/machine.h"
 #include "cli/remote.h"
 #include "cli/run.h"
+#include "cli/up_servers.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -22,6 +23,9 @@ static const struct option_row options[] = {
     { "name", "NAME", "klein", "the cluster's name" },
     { "zones", "N", "3", "failure domains, each a bridge that can be cut" },
     { "nodes-per-zone", "N", "1", "nodes in each zone, each a namespace of its own" },
+    { "servers", "N", "1",
+      "API servers; several have a machine each, spread over the zones, and share their state on etcd" },
+    { "store", "sqlite|etcd", NULL, "where one server keeps the state; default: sqlite" },
     { "kubeconfig", "FILE", NULL, "also write the administrator's kubeconfig here" },
     { "mirror", "HOST=URL", NULL, "pull images of HOST from the registry at URL", .repeated = true },
     { 0 },
@@ -76,16 +80,6 @@ static int read_settings(const struct args *a, struct machine_settings *s, struc
     return 0;
 }
 
-static int open_remote(const struct cluster_record *c, struct remote *r, struct error *err)
-{
-    AUTO_FREE char *pki = cluster_data_path(c, "server/pki");
-    char address[16];
-
-    cluster_edge_address(c, address);
-    AUTO_FREE char *url = xasprintf("https://%s:%d", address, CLUSTER_API_PORT);
-    return remote_open(r, url, pki, err);
-}
-
 /* The last lines of a log, for a start that failed. */
 static void show_log(const struct cluster_record *c, const char *name)
 {
@@ -100,14 +94,15 @@ static int wait_server(const struct cluster_record *c, struct remote *r, struct 
     int64_t until_ms = time_monotonic_ms() + SERVER_LIMIT_MS;
     AUTO_ERROR struct error last = { 0 };
 
-    while (time_monotonic_ms() < until_ms && machine_is_alive(&c->edge)) {
+    while (time_monotonic_ms() < until_ms && machine_is_alive(&c->edge) &&
+           (!c->servers_count || up_servers_any_alive(c))) {
         AUTO_BUF struct buf answer = BUF_MAX(64 * KIB);
-        if (open_remote(c, r, &last) == 0 && remote_fetch(r, "/readyz", 1000, &answer, &last) == 0)
+        if (remote_open_cluster(r, c, &last) == 0 && remote_fetch(r, "/readyz", 1000, &answer, &last) == 0)
             return 0;
         remote_close(r);
         poll(NULL, 0, POLL_MS);
     }
-    show_log(c, "server");
+    show_log(c, c->servers_count ? c->servers[0].name : "server");
     return fail(err, ERR_TIMEOUT, "the API server did not become ready within %lld s: %s",
                 (long long)(SERVER_LIMIT_MS / SECOND_MS), error_text(&last));
 }
@@ -117,7 +112,7 @@ static int write_token(const struct cluster_record *c, struct remote *r, struct 
     AUTO_SECRET struct secret token = { 0 };
     AUTO_FREE char *path = cluster_run_path(c, "join-token");
 
-    if (remote_token_create(r, JOIN_TOKEN_S, &token, err) < 0)
+    if (remote_token_create(r, REMOTE_TOKEN_NODE, JOIN_TOKEN_S, &token, err) < 0)
         return -1;
     return file_write(path, secret_reveal(&token), 0600, err);
 }
@@ -202,13 +197,56 @@ static int wait_nodes(const struct cluster_record *c, struct remote *r, struct e
                 (long long)(NODES_LIMIT_MS / SECOND_MS), last.message ? ": " : "", last.message ? last.message : "");
 }
 
+static int wait_servers(const struct cluster_record *c, struct remote *r, struct error *err)
+{
+    int64_t until_ms = time_monotonic_ms() + NODES_LIMIT_MS;
+    AUTO_ERROR struct error last = { 0 };
+    int ready = 0;
+
+    while (c->servers_count && time_monotonic_ms() < until_ms) {
+        ready = up_servers_ready(c, r, &last);
+        if (ready == c->servers_count)
+            return 0;
+        poll(NULL, 0, POLL_MS);
+    }
+    if (!c->servers_count)
+        return 0;
+    show_log(c, c->servers[c->servers_count - 1].name);
+    return fail(err, ERR_TIMEOUT, "%d of %d servers became ready within %lld s%s%s", MAX(ready, 0), c->servers_count,
+                (long long)(NODES_LIMIT_MS / SECOND_MS), last.message ? ": " : "", last.message ? last.message : "");
+}
+
+/* A server writes its own address; among several it is the virtual one that always leads to a server. */
+static void use_virtual_address(const struct cluster_record *c, struct buf *text)
+{
+    AUTO_BUF struct buf all = BUF_MAX(256 * KIB);
+    struct str rest = buf_str(text), line;
+    char address[16];
+
+    cluster_edge_address(c, address);
+    while (str_next(&rest, '\n', &line)) {
+        if (str_starts(str_trim(line), STR("server: ")))
+            buf_addf(&all, "    server: \"https://%s:%d\"", address, CLUSTER_API_PORT);
+        else
+            buf_add(&all, line);
+        buf_add_char(&all, '\n');
+    }
+    buf_clear(text);
+    buf_add(text, buf_str(&all));
+}
+
 static int write_kubeconfig(struct cluster_record *c, const char *also, struct error *err)
 {
-    AUTO_FREE char *source = cluster_data_path(c, "server/admin.kubeconfig");
+    AUTO_FREE char *pki = cluster_pki_path(c);
+    AUTO_FREE char *source = xasprintf("%s/../admin.kubeconfig", pki);
     AUTO_FREE char *path = cluster_data_path(c, "kubeconfig");
     AUTO_BUF struct buf text = BUF_MAX(256 * KIB);
 
-    if (file_read(source, &text, err) < 0 || file_write(path, buf_str(&text), 0600, err) < 0)
+    if (file_read(source, &text, err) < 0)
+        return error_context(err, "write the kubeconfig");
+    if (c->servers_count)
+        use_virtual_address(c, &text);
+    if (file_write(path, buf_str(&text), 0600, err) < 0)
         return error_context(err, "write the kubeconfig");
     if (!also)
         return 0;
@@ -224,7 +262,8 @@ static void print_next(const struct cluster_record *c, const char *program, cons
     char address[16];
 
     cluster_edge_address(c, address);
-    printf("\nCluster '%s' is up: %d nodes in %d zones.\n\n", c->name, c->nodes_count, c->zones);
+    printf("\nCluster '%s' is up: %d nodes in %d zones", c->name, c->nodes_count, c->zones);
+    printf(c->servers_count ? ", %d servers.\n\n" : ".\n\n", c->servers_count);
     printf("    export KUBECONFIG=%s\n", kubeconfig ? kubeconfig : own);
     printf("    kubectl get nodes -L topology.kubernetes.io/zone\n");
     printf("    %s status --name %s\n\n", program, c->name);
@@ -232,27 +271,40 @@ static void print_next(const struct cluster_record *c, const char *program, cons
            address, address, CLUSTER_REGISTRY_PORT);
 }
 
+/* Nodes and servers are cabled to the edge's bridges: without it they are cut off for good and start again. */
+static int kill_cut_off(struct cluster_record *c, struct error *err)
+{
+    for (int i = 0; i < c->nodes_count; i++)
+        if (kill_and_wait(c->nodes[i].pid, c->nodes[i].start_time, 5000, err) < 0)
+            return -1;
+    for (int i = 0; i < c->servers_count; i++)
+        if (kill_and_wait(c->servers[i].pid, c->servers[i].start_time, 5000, err) < 0)
+            return -1;
+    return 0;
+}
+
 static int bring_up(struct cluster_record *c, const struct machine_settings *settings, const char *kubeconfig,
                     struct error *err)
 {
     struct remote remote = { 0 };
-    int started = 0, result = -1;
+    int started = 0, servers = 0, result = -1;
 
     if (!machine_is_alive(&c->edge)) {
-        /* Nodes are cabled to the edge's bridges: without it they are cut off for good and start again. */
-        for (int i = 0; i < c->nodes_count; i++)
-            if (kill_and_wait(c->nodes[i].pid, c->nodes[i].start_time, 5000, err) < 0)
-                return -1;
-        progress("starting the API server, gateway and registry");
+        if (kill_cut_off(c, err) < 0)
+            return -1;
+        progress(c->servers_count ? "starting gateway and registry" : "starting the API server, gateway and registry");
         if (start_edge(c, settings, err) < 0)
             return -1;
     }
-    if (wait_server(c, &remote, err) < 0)
+    if (up_servers_begin(c, settings, &servers, err) < 0 || wait_server(c, &remote, err) < 0)
         return -1;
     progress("the API server is ready");
-    if (write_token(c, &remote, err) == 0 && start_nodes(c, settings, &started, err) == 0) {
+    if (write_token(c, &remote, err) == 0 && up_servers_join(c, &remote, settings, &servers, err) == 0 &&
+        start_nodes(c, settings, &started, err) == 0) {
+        if (c->servers_count)
+            progress("%d of %d servers started", servers, c->servers_count);
         progress("%d of %d nodes started, waiting until all are Ready", started, c->nodes_count);
-        result = wait_nodes(c, &remote, err);
+        result = wait_servers(c, &remote, err) < 0 ? -1 : wait_nodes(c, &remote, err);
     }
     remote_close(&remote);
     if (result < 0 || write_kubeconfig(c, kubeconfig, err) < 0)
@@ -261,11 +313,49 @@ static int bring_up(struct cluster_record *c, const struct machine_settings *set
     return 0;
 }
 
-static int make_record(struct cluster_record *c, const char *name, int zones, int nodes, struct error *err)
+static int make_record(struct cluster_record *c, const char *name, const struct cluster_shape *shape, struct error *err)
 {
     AUTO_FD int lock = cluster_lock_numbers(err);
 
-    return lock < 0 || cluster_plan(c, name, zones, nodes, err) < 0 ? -1 : cluster_save(c, err);
+    return lock < 0 || cluster_plan(c, name, shape, err) < 0 ? -1 : cluster_save(c, err);
+}
+
+static int read_shape(const struct args *a, struct cluster_shape *ret, struct error *err)
+{
+    int64_t zones, nodes, servers;
+    struct str store = str_of(arg(a, "store"));
+
+    if (arg_number(a, "zones", 1, CLUSTER_ZONES_MAX, &zones, err) < 0 ||
+        arg_number(a, "nodes-per-zone", 1, CLUSTER_NODES_MAX, &nodes, err) < 0 ||
+        arg_number(a, "servers", 1, CLUSTER_SERVERS_MAX, &servers, err) < 0)
+        return EXIT_USAGE;
+    if (store.n && !str_is(store, "etcd") && !str_is(store, "sqlite")) {
+        fail(err, ERR_BAD_REQUEST, "--store is sqlite or etcd, not '%s'", store.p);
+        return EXIT_USAGE;
+    }
+    if (servers > 1 && str_is(store, "sqlite")) {
+        fail(err, ERR_BAD_REQUEST, "several servers share one state, which SQLite cannot: leave --store out");
+        return EXIT_USAGE;
+    }
+    *ret = (struct cluster_shape){ (int)zones, (int)nodes, (int)servers, str_is(store, "etcd") || servers > 1 };
+    return 0;
+}
+
+/* An option that is given must be what the cluster has. */
+static int check_shape(const struct args *a, const struct cluster_record *c, const struct cluster_shape *shape,
+                       struct error *err)
+{
+    if ((arg_given(a, "zones") || arg_given(a, "nodes-per-zone")) &&
+        (c->zones != shape->zones || c->nodes_per_zone != shape->nodes_per_zone))
+        return fail(err, ERR_CONFLICT,
+                    "cluster '%s' exists with %d zones of %d nodes: remove it first with `klein down --name %s`",
+                    c->name, c->zones, c->nodes_per_zone, c->name);
+    if ((arg_given(a, "servers") && MAX(c->servers_count, 1) != shape->servers) ||
+        (arg_given(a, "store") && c->etcd != shape->etcd))
+        return fail(err, ERR_CONFLICT,
+                    "cluster '%s' exists with %d servers on %s: remove it first with `klein down --name %s`", c->name,
+                    MAX(c->servers_count, 1), c->etcd ? "etcd" : "SQLite", c->name);
+    return 0;
 }
 
 int cluster_repair(const char *name, struct error *err)
@@ -288,14 +378,12 @@ static int run(const struct args *a, struct error *err)
     const char *name = arg(a, "name"), *kubeconfig = arg(a, "kubeconfig");
     struct machine_settings settings = { 0 };
     struct cluster_record c;
-    int64_t zones, nodes;
+    struct cluster_shape shape;
     bool found;
     int rc;
 
     began_ms = time_monotonic_ms();
-    if (a->words_count || cluster_name_check(name, err) < 0 ||
-        arg_number(a, "zones", 1, CLUSTER_ZONES_MAX, &zones, err) < 0 ||
-        arg_number(a, "nodes-per-zone", 1, CLUSTER_NODES_MAX, &nodes, err) < 0) {
+    if (a->words_count || cluster_name_check(name, err) < 0 || read_shape(a, &shape, err)) {
         if (a->words_count)
             fail(err, ERR_BAD_REQUEST, "unexpected argument '%s'", a->words[0]);
         return EXIT_USAGE;
@@ -308,12 +396,9 @@ static int run(const struct args *a, struct error *err)
     AUTO_FD int lock = cluster_lock(name, err);
     if (lock < 0 || cluster_load(name, &c, &found, err) < 0)
         return -1;
-    if (found && (arg_given(a, "zones") || arg_given(a, "nodes-per-zone")) &&
-        (c.zones != zones || c.nodes_per_zone != nodes))
-        return fail(err, ERR_CONFLICT,
-                    "cluster '%s' exists with %d zones of %d nodes: remove it first with `klein down --name %s`", name,
-                    c.zones, c.nodes_per_zone, name);
-    if (!found && make_record(&c, name, (int)zones, (int)nodes, err) < 0)
+    if (found && check_shape(a, &c, &shape, err) < 0)
+        return -1;
+    if (!found && make_record(&c, name, &shape, err) < 0)
         return -1;
     if (found && cluster_undo_orphans(&c, err) < 0)
         return -1;
@@ -327,7 +412,7 @@ static int run(const struct args *a, struct error *err)
 const struct subcommand command_up = {
     .name = "up",
     .summary = "Make or repair a cluster on this machine: zones, nodes, API server, gateway, registry.",
-    .usage = "[--name NAME] [--zones N] [--nodes-per-zone N] [--kubeconfig FILE] [--mirror HOST=URL ...]",
+    .usage = "[--name NAME] [--zones N] [--nodes-per-zone N] [--servers N] [--kubeconfig FILE] [--mirror HOST=URL ...]",
     .options = options,
     .run = run,
 };

@@ -353,7 +353,6 @@ static int run(const struct args *a, struct error *err)
     struct remote remote = { 0 };
     int64_t timeout_s;
     bool found;
-    char address[16];
 
     began_ms = time_monotonic_ms();
     if (args_no_words(a, err) < 0 || cluster_name_check(name, err) < 0 ||
@@ -366,10 +365,7 @@ static int run(const struct args *a, struct error *err)
         return -1;
     if (!found)
         return fail(err, ERR_NOT_FOUND, "there is no cluster '%s' on this machine", name);
-    cluster_edge_address(&c, address);
-    AUTO_FREE char *url = xasprintf("https://%s:%d", address, CLUSTER_API_PORT);
-    AUTO_FREE char *pki = cluster_data_path(&c, "server/pki");
-    if (remote_open(&remote, url, pki, err) < 0)
+    if (remote_open_cluster(&remote, &c, err) < 0)
         return -1;
     int result = upgrade(a, &c, &remote, timeout_s * SECOND_MS, err);
     remote_close(&remote);

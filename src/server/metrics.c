@@ -8,6 +8,7 @@
 #include "server/leader.h"
 #include "server/backup.h"
 #include "server/server_internal.h"
+#include "server/servers.h"
 
 #include <stdlib.h>
 #include <unistd.h>

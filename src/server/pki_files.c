@@ -119,8 +119,7 @@ int pki_files_root(const char *folder, const char *name, struct str common_name,
     return 0;
 }
 
-/* A certificate left over from a crash between two files belongs to another key. */
-static bool is_of_key(const struct pki_cert *cert, const struct pki_key *key)
+bool pki_files_belong(const struct pki_cert *cert, const struct pki_key *key)
 {
     AUTO_BUF struct buf of_cert = BUF_MAX(PKI_FILE_MAX_BYTES);
     AUTO_BUF struct buf of_key = BUF_MAX(PKI_FILE_MAX_BYTES);
@@ -144,7 +143,8 @@ static bool leaf_is_good(const struct pki_leaf_spec *spec, const struct pki_pair
     for (size_t i = 0; i < spec->sans_count; i++)
         if (!pki_cert_has_san(cert, spec->sans[i]))
             return false;
-    return is_of_key(cert, key);
+    /* A certificate left over from a crash between two files belongs to another key. */
+    return pki_files_belong(cert, key);
 }
 
 static struct pki_cert *leaf_sign(const struct pki_leaf_spec *spec, const struct pki_pair *root, struct env *env,

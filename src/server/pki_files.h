@@ -37,6 +37,7 @@ struct pki_key *pki_files_key(const char *folder, const char *name, bool may_cre
 /* A root: read, or made when neither file is there. */
 int pki_files_root(const char *folder, const char *name, struct str common_name, struct env *env, struct pki_pair *ret,
                    struct error *err);
+bool pki_files_belong(const struct pki_cert *cert, const struct pki_key *key); /* has the certificate this key? */
 /*
  * Bring a leaf up to date: read it, or make it when it is absent, about to expire, lacks a name, or belongs to another key or another
  * root. *ret_changed is set to true when a new certificate was made, and left alone otherwise.

@@ -1,7 +1,7 @@
 /* The server's life: open the store, load the state, start the parts, make what a new cluster needs, listen; and back. */
 #include "server/server_internal.h"
+#include "server/servers_local.h"
 
-#include "base/file.h"
 #include "base/time.h"
 
 #define LOG_PART "server"
@@ -117,47 +117,49 @@ static void on_loaded(void *arg, const struct error *failed)
         bootstrap_objects(s, on_bootstrapped, s);
 }
 
-static int open_store(struct server *s, struct error *err)
+void server_follow_store(struct server *s)
 {
-    s->state = state_new(s->loop, s->env);
-    if (s->config.open_store) {
-        s->store = s->config.open_store(s->config.open_store_arg, s->loop, s->env, state_on_change, s->state, err);
-        return s->store ? 0 : -1;
-    }
-    if (!s->config.data_folder) {
-        s->store = store_open_memory(s->loop, s->env, state_on_change, s->state);
-        return 0;
-    }
-    AUTO_FREE char *folder = xasprintf("%s/store", s->config.data_folder);
-    if (file_mkdirs(s->config.data_folder, 0700, err) < 0)
-        return -1;
-    s->store = store_open_sqlite(s->loop, s->env, folder, state_on_change, s->state, err);
-    return s->store ? 0 : -1;
-}
-
-static int open_store_and_follow(struct server *s, struct error *err)
-{
-    if (open_store(s, err) < 0)
-        return -1;
     s->store->on_progress = state_on_progress;
     s->store->on_progress_arg = s->state;
-    return 0;
 }
 
-static void report_failed_start(void *arg)
+static void on_store_open(void *arg, const struct error *failed)
 {
     struct server *s = arg;
-    s->start_done(s->start_arg, &s->start_error);
+    AUTO_ERROR struct error err = { 0 };
+    if (failed) {
+        fail(&err, failed->code, "%s", error_text(failed));
+        start_failed(s, &err);
+        return;
+    }
+    state_load(s->state, s->store, on_loaded, s);
+}
+
+static void open_store(void *arg)
+{
+    struct server *s = arg;
+    if (s->stopping)
+        return;
+    s->state = state_new(s->loop, s->env);
+    if (!s->config.open_store && s->config.data_folder) {
+        servers_open(s, on_store_open, s); /* the one place that knows the kinds of stores */
+        return;
+    }
+    AUTO_ERROR struct error err = { 0 };
+    if (s->config.open_store)
+        s->store = s->config.open_store(s->config.open_store_arg, s->loop, s->env, state_on_change, s->state, &err);
+    else
+        s->store = store_open_memory(s->loop, s->env, state_on_change, s->state);
+    if (s->store)
+        server_follow_store(s);
+    on_store_open(s, s->store ? NULL : &err);
 }
 
 void server_start(struct server *s, server_done_fn *ready, void *arg)
 {
     s->start_done = ready;
     s->start_arg = arg;
-    if (open_store_and_follow(s, &s->start_error) < 0)
-        loop_post(s->loop, report_failed_start, s);
-    else
-        state_load(s->state, s->store, on_loaded, s);
+    loop_post(s->loop, open_store, s);
 }
 
 /* --- stopping: no new requests, watches end, writes finish, parts in reverse, the store last ---------------------------------- */
@@ -167,6 +169,7 @@ static void on_store_closed(void *arg)
     struct server *s = arg;
     server_done_fn *stopped = s->stop_done;
     void *stop_arg = s->stop_arg;
+    servers_local_free(s->local);
     state_free(s->state);
     error_done(&s->start_error);
     free(s);
@@ -223,6 +226,7 @@ void server_stop(struct server *s, server_done_fn *stopped, void *arg)
     s->ready = false;
     s->stop_started_ms = env_monotonic_ms(s->env);
     loop_timer_init(&s->stop_timer, s->loop, on_stop_timer, s);
+    servers_local_stop(s->local);
     /* First a clean end for every watch: the transport would break them off. */
     cancel_waiting(s);
     if (s->http)

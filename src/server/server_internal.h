@@ -13,6 +13,7 @@ struct server {
     struct env *env;
     struct state *state;
     struct store *store;
+    struct servers_local *local; /* what of the store is on this machine */
     struct http_server *http;
     struct address address;
     void *parts[SERVER_PART_COUNT];
@@ -27,6 +28,8 @@ struct server {
     struct error start_error;
     int64_t started_wall_ms, stop_started_ms;
 };
+
+void server_follow_store(struct server *s); /* right after the open of its store */
 
 /* A request made by the server's own code: local.c fills it, request_start() runs it. */
 struct request *request_new(struct server *s, enum request_source source);

@@ -18,8 +18,10 @@ struct plan_member {
     struct str name; /* empty: added and never started */
     struct str peer_url;
     bool learner;
-    bool healthy;       /* it answers */
-    int64_t learner_ms; /* for how long it has been seen as a learner */
+    bool leader;                       /* of etcd */
+    bool healthy;                      /* it answers */
+    int64_t db_bytes, db_in_use_bytes; /* of its database, 0 when it does not answer */
+    int64_t learner_ms;                /* for how long it has been seen as a learner */
 };
 
 enum servers_step {

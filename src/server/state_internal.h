@@ -47,6 +47,7 @@ struct state {
     struct loop *loop;
     struct env *env;
     struct store *store;
+    const char *refusal;      /* why objects may not be put at the moment; NULL: they may */
     struct kind_state *kinds; /* by kind_index(); unused for aliases and kinds not stored */
     struct map by_prefix;     /* "core/pods" -> struct kind_state * */
     struct map lines;         /* key -> struct key_line * */

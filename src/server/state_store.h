@@ -37,6 +37,8 @@ struct state_write {
 /* written: the object with its new revision (for a delete: the last object with the deletion's); borrowed; NULL with err. */
 typedef void state_written_fn(void *arg, const struct object *written, const struct error *err);
 void state_write(struct state *s, const struct state_write *w, state_written_fn *done, void *arg);
+/* From now on puts fail with ERR_UNAVAILABLE and this sentence (static); deletes, and keys that are no objects, go on. NULL: accepted. */
+void state_refuse_puts(struct state *s, const char *why);
 
 /*
  * A line of writers for each object: one at a time makes its change. {0} is a lock not held. Waiting is fair; `granted` never

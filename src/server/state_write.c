@@ -61,12 +61,30 @@ static void write_done(void *arg, uint64_t revision, const struct error *err)
     free(p);
 }
 
+void state_refuse_puts(struct state *s, const char *why)
+{
+    s->refusal = why;
+}
+
+static void refuse(void *arg)
+{
+    struct pending *p = arg;
+    AUTO_ERROR struct error err = { 0 };
+    const char *why = p->state->refusal;
+    fail(&err, ERR_UNAVAILABLE, "%s", why ? why : "writes were refused a moment ago: try again");
+    write_done(p, 0, &err);
+}
+
 void state_write(struct state *s, const struct state_write *w, state_written_fn *done, void *arg)
 {
     struct pending *p = xnew(struct pending);
     *p = (struct pending){
         .state = s, .object = object_ref(w->object), .base = object_ref(w->base), .done = done, .arg = arg
     };
+    if (s->refusal && w->type == STORE_PUT) {
+        loop_post(s->loop, refuse, p);
+        return;
+    }
     AUTO_BUF struct buf key = BUF_MAX(STORE_KEY_MAX);
     state_key(&key, w->kind, w->namespace_, w->name);
     struct store_write write = {

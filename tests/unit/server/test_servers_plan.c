@@ -3,9 +3,15 @@
 
 #include "server/servers_plan.h"
 
-static const struct plan_member a = { 1, STR_INIT("a"), STR_INIT("https://10.0.0.1:2380"), false, true, 0 };
-static const struct plan_member b = { 2, STR_INIT("b"), STR_INIT("https://10.0.0.2:2380"), false, true, 0 };
-static const struct plan_member c = { 3, STR_INIT("c"), STR_INIT("https://10.0.0.3:2380"), false, true, 0 };
+static const struct plan_member a = {
+    .id = 1, .name = STR_INIT("a"), .peer_url = STR_INIT("https://10.0.0.1:2380"), .healthy = true
+};
+static const struct plan_member b = {
+    .id = 2, .name = STR_INIT("b"), .peer_url = STR_INIT("https://10.0.0.2:2380"), .healthy = true
+};
+static const struct plan_member c = {
+    .id = 3, .name = STR_INIT("c"), .peer_url = STR_INIT("https://10.0.0.3:2380"), .healthy = true
+};
 
 static struct plan_member dead(struct plan_member m)
 {
