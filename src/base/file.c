@@ -1,5 +1,6 @@
 /* Whole files: reading with a maximum, atomic writing, folders, and opening beneath a folder. */
 #include "base/file.h"
+#include "base/crash_point.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -89,6 +90,17 @@ static int sync_folder_of(const char *path)
     return fd < 0 || fsync(fd) < 0 ? -1 : 0;
 }
 
+static int write_durably(int fd, struct str content, mode_t mode)
+{
+    if (write_all(fd, content) < 0 || fchmod(fd, mode) < 0)
+        return -1;
+    CRASH_POINT("file.written");
+    if (fsync(fd) < 0)
+        return -1;
+    CRASH_POINT("file.synced");
+    return 0;
+}
+
 int file_write(const char *path, struct str content, mode_t mode, struct error *err)
 {
     AUTO_FREE char *temporary = xasprintf("%s.XXXXXX", path);
@@ -97,13 +109,15 @@ int file_write(const char *path, struct str content, mode_t mode, struct error *
 
     if (fd < 0)
         return fail_path(err, errno, "write", path);
-    if (write_all(fd, content) < 0 || fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0) {
+    if (write_durably(fd, content, mode) < 0 || rename(temporary, path) < 0) {
         sys = errno;
         unlink(temporary);
         return fail_path(err, sys, "write", path);
     }
+    CRASH_POINT("file.renamed");
     if (sync_folder_of(path) < 0)
         return fail_path(err, errno, "write the folder of", path);
+    CRASH_POINT("file.folder-synced");
     return 0;
 }
 

@@ -120,6 +120,7 @@ static int request_execute(struct engine *e, struct request *r)
             return -1;
         }
         r->revision = r->made.change.revision;
+        CRASH_POINT("store.applied");
         return 0;
     case REQUEST_LIST:
         r->changes_count = 0;
@@ -130,6 +131,7 @@ static int request_execute(struct engine *e, struct request *r)
         if (database_compact(&e->d, r->revision, COMPACT_ROWS, &more, &r->err) < 0)
             return -1;
         r->again = more;
+        CRASH_POINT("store.compaction-batch");
         return 0;
     case REQUEST_BARRIER:
     case REQUEST_CLOSE:
@@ -209,8 +211,10 @@ static void round_execute(struct engine *e, struct list *requests)
             fail(&err, ERR_UNAVAILABLE, "%s", error_text(&r->err));
         }
     }
+    CRASH_POINT("store.before-commit");
     if (!broken && database_commit(&e->d, &err) < 0)
         broken = true;
+    CRASH_POINT("store.after-commit");
     if (broken && MUTANT("sqlite-failed-commit-told-as-done"))
         broken = false;
     if (broken) {
@@ -328,8 +332,10 @@ static void request_deliver(struct engine *e, struct request *r)
 
     if (r->type == REQUEST_WRITE && !err) {
         atomic_store(&e->revision, r->revision);
+        CRASH_POINT("store.before-telling");
         if (e->base.on_change)
             e->base.on_change(e->base.on_change_arg, &r->made.change);
+        CRASH_POINT("store.before-reply");
     }
     for (size_t i = 0; i < r->changes_count && !err; i++) {
         const struct store_change *c = &r->changes[i].change;
@@ -340,6 +346,7 @@ static void request_deliver(struct engine *e, struct request *r)
     }
     if (r->done)
         r->done(r->arg, r->type == REQUEST_WRITE ? r->revision : err ? 0 : atomic_load(&e->revision), err);
+    CRASH_POINT("store.after-reply");
 }
 
 static void round_deliver(void *arg)

@@ -170,8 +170,10 @@ static int open_database(struct database *d, struct error *err)
         return -1;
     if (MUTANT("sqlite-not-synced") && run(d, "PRAGMA synchronous = OFF", err) < 0)
         return -1;
+    CRASH_POINT("open.before-schema");
     if (run(d, schema, err) < 0 || check_format(d, err) < 0 || read_revisions(d, err) < 0)
         return -1;
+    CRASH_POINT("open.ready");
     return prepare(d, err);
 }
 

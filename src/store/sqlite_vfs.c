@@ -39,17 +39,23 @@ static int file_read_at(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 
 static int file_write_at(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
 {
-    return real(f)->pMethods->xWrite(real(f), from, n, at);
+    CRASH_POINT("disk.before-write");
+    int rc = real(f)->pMethods->xWrite(real(f), from, n, at);
+    CRASH_POINT("disk.after-write");
+    return rc;
 }
 
 static int file_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
+    CRASH_POINT("disk.before-truncate");
     return real(f)->pMethods->xTruncate(real(f), size);
 }
 
 static int file_sync(sqlite3_file *f, int flags)
 {
+    CRASH_POINT("disk.before-sync");
     int rc = real(f)->pMethods->xSync(real(f), flags);
+    CRASH_POINT("disk.after-sync");
 
     atomic_fetch_add(&syncs, 1);
     if (rc != SQLITE_OK && MUTANT("sqlite-failed-sync-ignored"))
