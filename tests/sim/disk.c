@@ -300,7 +300,7 @@ static int vfs_sector_size(sqlite3_file *f)
 static int vfs_characteristics(sqlite3_file *f)
 {
     (void)f;
-    return 0;
+    return SQLITE_IOCAP_POWERSAFE_OVERWRITE; /* as SQLite takes every disk by default; keep_some() is true to it */
 }
 
 /* --- SQLite's view of the folder --------------------------------------------------------------------------------------- */
