@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#define FAILURES_SHOWN 200
+#define FAILURES_SHOWN 100
 
 const char *const load_names[LOADS] = { "gateway", "ClusterIP", "API" };
 
@@ -73,27 +73,50 @@ static const struct fault_result *fault_at(const struct report *r, int64_t us)
     return NULL;
 }
 
-static int add_failures(struct buf *to, const struct report *r, int load, int shown)
+/* Failures in a row of one flow with one cause are one line; report.json has each. */
+struct failures {
+    const struct probe *first, *last;
+    uint32_t count;
+};
+
+static int end_failures(struct buf *to, const struct report *r, const struct probe_log *log, struct failures *now,
+                        int shown)
+{
+    const struct fault_result *f;
+
+    if (!now->count)
+        return shown;
+    if (shown < FAILURES_SHOWN) {
+        f = fault_at(r, now->first->due_us);
+        buf_addf(to, "    %9.3f s to %9.3f s  %-18s %5u  %s", (double)(now->first->due_us - r->began_us) / 1e6,
+                 (double)(now->last->due_us - r->began_us) / 1e6, log->flows[now->first->flow], now->count,
+                 probe_cause_text((enum probe_cause)now->first->cause));
+        if (now->first->cause == PROBE_STATUS)
+            buf_addf(to, " %u", (unsigned)now->first->status);
+        buf_addf(to, "%s%s\n", f ? ", during " : "", f ? f->row->name : "");
+    }
+    *now = (struct failures){ 0 };
+    return shown + 1;
+}
+
+static int add_failures(struct buf *to, const struct report *r, int load, int flow, int shown)
 {
     const struct probe_log *log = r->logs[load];
     uint32_t sent = atomic_load(&log->sent);
+    struct failures now = { 0 };
 
     for (uint32_t i = 0; i < sent; i++) {
         const struct probe *p = &log->probes[i];
-        const struct fault_result *f;
-        if (p->cause == PROBE_OK || p->cause == PROBE_OPEN)
+        if (p->flow != flow || p->cause == PROBE_OPEN)
             continue;
-        if (shown++ >= FAILURES_SHOWN)
+        if (now.count && p->cause != now.first->cause)
+            shown = end_failures(to, r, log, &now, shown);
+        if (p->cause == PROBE_OK)
             continue;
-        f = fault_at(r, p->due_us);
-        buf_addf(to, "    %9.3f s  %-24s %s", (double)(p->due_us - r->began_us) / 1e6, log->flows[p->flow],
-                 probe_cause_text((enum probe_cause)p->cause));
-        if (p->cause == PROBE_STATUS)
-            buf_addf(to, " %u", (unsigned)p->status);
-        buf_addf(to, "%s%s%s\n", p->pod < log->pods_count && load != LOAD_API ? log->pods[p->pod] : "",
-                 f ? "  during " : "", f ? f->row->name : "");
+        now.first = now.count++ ? now.first : p;
+        now.last = p;
     }
-    return shown;
+    return end_failures(to, r, log, &now, shown);
 }
 
 static void add_result(struct buf *to, const struct report *r, const struct fault_result *f)
@@ -132,7 +155,8 @@ void report_text(struct buf *to, const struct report *r)
         add_result(to, r, &r->results[i]);
     buf_addf(to, "\nFailed requests\n");
     for (int load = 0; load < LOADS; load++)
-        failures = add_failures(to, r, load, failures);
+        for (int flow = 0; flow < 2; flow++)
+            failures = add_failures(to, r, load, flow, failures);
     if (failures > FAILURES_SHOWN)
         buf_addf(to, "    and %d more: report.json has them all\n", failures - FAILURES_SHOWN);
     if (!failures)

@@ -17,7 +17,8 @@
 #define CEILING_US 2000000.0 /* its top: the limit */
 
 static const char style[] =
-    ":root{--bg:#fff;--fg:#1c2024;--dim:#60646c;--line:#d9d9e0;--card:#f9f9fb;--ok:#18794e;--okbg:#ddf3e4;--bad:#"
+    ":root{color-scheme:light "
+    "dark;--bg:#fff;--fg:#1c2024;--dim:#60646c;--line:#d9d9e0;--card:#f9f9fb;--ok:#18794e;--okbg:#ddf3e4;--bad:#"
     "c62a2f;--badbg:#ffe5e5;"
     "--a:#0b68cb;--b:#8db8ef;--span:#f5a62330;--edge:#b86e00}\n"
     "@media(prefers-color-scheme:dark){:root{--bg:#111214;--fg:#edeef0;--dim:#a0a4ad;--line:#33363c;--card:#1a1b1e;--"
@@ -35,7 +36,8 @@ static const char style[] =
     "35rem .6rem "
     ".35rem 0;border-bottom:1px solid var(--line);vertical-align:top}th{color:var(--dim);font-weight:600}"
     "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
-    "svg{display:block;width:100%;height:auto;margin:.25rem 0 1rem}svg text{fill:var(--dim);font:11px "
+    ".chart{overflow-x:auto}svg{display:block;width:100%;min-width:38rem;height:auto;margin:.25rem 0 1rem}svg "
+    "text{fill:var(--dim);font:11px "
     "system-ui,sans-serif}"
     ".fault{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem .8rem;margin:.6rem 0}"
     ".fault h3{font-size:1rem;margin:0 0 "
@@ -197,12 +199,14 @@ static void add_chart(struct buf *to, const struct report *r, int load)
     static const char *const titles[LOADS] = { "Through the gateway, from outside",
                                                "Through the ClusterIP, from a node", "The API: writes and reads" };
 
-    buf_addf(to, "<h2>%s</h2>\n<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"Latency over time, %s\">\n",
+    buf_addf(to,
+             "<h2>%s</h2>\n<div class=\"chart\"><svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"Latency over "
+             "time, %s\">\n",
              titles[load], CHART_W, CHART_H, titles[load]);
     add_spans(to, r);
     add_axes(to, r);
     add_columns(to, r, r->logs[load]);
-    buf_add_text(to, "</svg>\n");
+    buf_add_text(to, "</svg></div>\n");
 }
 
 /* --- tables --------------------------------------------------------------------------------------------------------------------- */

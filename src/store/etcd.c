@@ -302,9 +302,8 @@ struct store *store_open_etcd(struct loop *loop, struct env *env, const struct s
     if (!client)
         return NULL;
     e = xnew(struct etcd_engine);
-    e->base = (struct store){
-        .ops = &etcd_ops, .loop = loop, .on_change = on_change, .on_change_arg = arg, .shared = true
-    };
+    e->base =
+        (struct store){ .ops = &etcd_ops, .loop = loop, .on_change = on_change, .on_change_arg = arg, .shared = true };
     e->env = env;
     e->o = *o;
     options_fill(&e->o);

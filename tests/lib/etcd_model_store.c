@@ -207,9 +207,7 @@ struct store *etcd_model_open(struct etcd_model *m, struct loop *loop, const cha
     };
     struct engine *e = xnew(struct engine);
 
-    e->base = (struct store){
-        .ops = &ops, .loop = loop, .on_change = on_change, .on_change_arg = arg, .shared = true
-    };
+    e->base = (struct store){ .ops = &ops, .loop = loop, .on_change = on_change, .on_change_arg = arg, .shared = true };
     e->model = m;
     e->place = model_place(m, server);
     e->member = member % m->config.members;
