@@ -36,7 +36,7 @@ struct store_etcd_options { /* everything is copied; 0 means the value in bracke
     int64_t idle_check_ms;   /* [1000] a watch that is silent for so long is tested by a barrier */
     size_t batch_writes_max; /* [100] at most 100 */
     size_t batch_bytes_max;  /* [512 KiB] of keys and values; a single larger write goes alone */
-    size_t batches_max;      /* [4] transactions under way at once; their keys are disjoint */
+    size_t batches_max;      /* [2] transactions under way at once; their keys are disjoint */
     size_t list_page;        /* [500] keys a range request */
 };
 /* Errors: ERR_BAD_REQUEST for an endpoint that is no URL, a server name that is none, https without tls. */
