@@ -17,6 +17,7 @@
 #define LIST_PAGE         500
 #define CLOSE_DEADLINE_MS 3000
 #define NAME_MAX_BYTES    63
+#define SILENT_CALLS_MAX  3
 
 int64_t etcd_now_ms(struct etcd_engine *e)
 {
@@ -308,6 +309,7 @@ struct store *store_open_etcd(struct loop *loop, struct env *env, const struct s
     e->o = *o;
     options_fill(&e->o);
     e->client = client;
+    etcd_client_set_patience(client, SILENT_CALLS_MAX);
     e->prefix = str_dup(prefix);
     e->o.prefix = str_of(e->prefix);
     e->server = str_dup(o->server);

@@ -10,6 +10,7 @@
 struct endpoint {
     char *url;
     struct http_client *http;
+    int silent; /* calls in a row that ended without an answer in their time */
 };
 
 struct etcd_client {
@@ -17,6 +18,7 @@ struct etcd_client {
     struct tls_context *tls;
     struct endpoint endpoints[ETCD_ENDPOINTS_MAX];
     size_t count;
+    int patience;
 };
 
 const struct etcd_method etcd_range = ETCD_METHOD("KV", "Range", range_response);
@@ -196,20 +198,38 @@ struct http_client *etcd_client_http(struct etcd_client *c, size_t endpoint)
     return c->endpoints[endpoint % c->count].http;
 }
 
-void etcd_client_reconnect(struct etcd_client *c, size_t endpoint)
+void etcd_client_set_patience(struct etcd_client *c, int silent_calls_max)
 {
-    struct endpoint *e = &c->endpoints[endpoint % c->count];
+    c->patience = silent_calls_max;
+}
+
+static void reconnect(struct etcd_client *c, struct endpoint *e)
+{
     struct http_client *fresh = connect_to(c, str_of(e->url), NULL);
 
+    e->silent = 0;
     if (!fresh)
         return;
     http_client_free(e->http);
     e->http = fresh;
 }
 
+/* A call to this endpoint has ended; the endpoint may be gone meanwhile. */
+static void note_silence(struct etcd_client *c, struct str url, bool silent)
+{
+    ptrdiff_t at = etcd_client_find(c, url);
+
+    if (at < 0 || !c->patience)
+        return;
+    c->endpoints[at].silent = silent ? c->endpoints[at].silent + 1 : 0;
+    if (c->endpoints[at].silent >= c->patience)
+        reconnect(c, &c->endpoints[at]);
+}
+
 /* --- calls --- */
 
 struct etcd_call {
+    struct etcd_client *client;
     struct grpc_call *grpc;
     const struct etcd_method *method;
     etcd_answer_fn *done;
@@ -248,6 +268,7 @@ static void on_done(struct grpc_call *grpc, int status, const struct error *err,
     else if (!call->answer)
         fail(&failure, ERR_INTERNAL, "%s: %s", call->url,
              call->error.code ? error_text(&call->error) : "etcd: an answer without a message");
+    note_silence(call->client, str_of(call->url), status == GRPC_NO_STATUS && err->code == ERR_TIMEOUT);
     call->done(call->arg, failure.code ? NULL : call->answer, status, failure.code ? &failure : NULL);
     etcd_call_free(call);
 }
@@ -260,7 +281,7 @@ struct etcd_call *etcd_client_send(struct etcd_client *c, size_t endpoint, const
     struct etcd_call *call = xnew(struct etcd_call);
 
     endpoint %= c->count;
-    *call = (struct etcd_call){ .method = method, .done = done, .arg = arg };
+    *call = (struct etcd_call){ .client = c, .method = method, .done = done, .arg = arg };
     call->url = xstrdup(c->endpoints[endpoint].url);
     call->grpc = grpc_call_new(
         c->endpoints[endpoint].http,

@@ -27,8 +27,11 @@ size_t etcd_client_count(const struct etcd_client *c);
 struct str etcd_client_url(const struct etcd_client *c, size_t endpoint);
 /* The endpoint's number, or -1. */
 ptrdiff_t etcd_client_find(const struct etcd_client *c, struct str url);
-/* Its connection does not answer: calls on it fail, the next one connects anew. */
-void etcd_client_reconnect(struct etcd_client *c, size_t endpoint);
+/*
+ * After so many calls in a row without an answer in their time the connection is given up, with all that is open on it, and the next
+ * call makes a new one: what a cut left behind would else wait for TCP's next try, up to two minutes. 0: never.
+ */
+void etcd_client_set_patience(struct etcd_client *c, int silent_calls_max);
 struct http_client *etcd_client_http(struct etcd_client *c, size_t endpoint);
 
 struct etcd_method {

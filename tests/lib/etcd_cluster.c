@@ -77,8 +77,10 @@ void etcd_member_start(struct etcd_cluster *c, int i)
                            NULL,        NULL,
                            NULL,        NULL,
                            NULL,        NULL,
+                           NULL,        NULL,
                            NULL,        NULL };
-    size_t n = ARRAY_SIZE(argv) - 8;
+    size_t n = ARRAY_SIZE(argv) - 10;
+    AUTO_FREE char *quota = xasprintf("%lld", (long long)c->quota_bytes);
     pid_t parent = getpid();
 
     for (int k = 0; k < c->count; k++)
@@ -92,6 +94,10 @@ void etcd_member_start(struct etcd_cluster *c, int i)
         argv[n++] = "--client-cert-auth";
         argv[n++] = "--trusted-ca-file";
         argv[n++] = c->client_ca_file;
+    }
+    if (c->quota_bytes) {
+        argv[n++] = "--quota-backend-bytes";
+        argv[n++] = quota;
     }
     m->pid = fork();
     if (m->pid < 0)

@@ -23,6 +23,7 @@ struct etcd_cluster {
     int count;
     char folder[200];
     bool own_folder;
+    int64_t quota_bytes; /* of the database; 0: etcd's own 2 GB */
     /* all three or none: TLS with client certificates for clients; files in PEM */
     const char *certificate_file, *key_file, *client_ca_file;
     struct str endpoints[ETCD_MEMBERS_MAX]; /* for options */
