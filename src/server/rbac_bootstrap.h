@@ -25,6 +25,14 @@ int bootstrap_add_facts(struct arena *a, struct bootstrap_items *l, struct error
 /* Namespaces, the Service default/kubernetes, its Endpoints and EndpointSlice, the join token's secret. */
 void bootstrap_add_namespaces(struct arena *a, struct bootstrap_items *l);
 void bootstrap_add_kubernetes_service(struct server *s, struct arena *a, struct bootstrap_items *l);
+#define BOOTSTRAP_ADDRESSES_MAX 16
+struct bootstrap_address {
+    char ip[ADDRESS_TEXT_SIZE];
+    uint16_t port;
+};
+/* Endpoints and EndpointSlice of default/kubernetes that lead to these servers (at least one, all on one port; put in order). */
+void bootstrap_add_kubernetes_endpoints(struct arena *a, struct bootstrap_items *l, struct bootstrap_address *at,
+                                        size_t count);
 /* TOKENID.TOKENSECRET.CAHASH of a new token, to be written to bootstrap_join_token_path() once the secret stands; "" when there is one already. */
 struct str bootstrap_add_join_token(struct server *s, struct arena *a, struct bootstrap_items *l);
 struct str bootstrap_join_token_path(struct server *s, struct arena *a);

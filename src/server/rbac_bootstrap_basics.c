@@ -1,5 +1,6 @@
 /* Namespaces, the Service through which pods reach the API, and the token with which nodes join. */
 #include "server/rbac_bootstrap.h"
+#include "server/servers.h"
 
 #include "base/codec.h"
 #include "base/file.h"
@@ -117,43 +118,64 @@ static struct value *https_port(struct arena *a, uint16_t port)
     return p;
 }
 
-static struct value *endpoints(struct arena *a, struct str ip, uint16_t port)
+/* One set of ports for all: the servers listen on the same one. */
+static struct value *endpoints(struct arena *a, const struct bootstrap_address *at, size_t count)
 {
-    struct value *o = object_named(a, "v1", "Endpoints", "default", "kubernetes"), *subset = value_object(a),
-                 *at = value_object(a);
+    struct value *o = object_named(a, "v1", "Endpoints", "default", "kubernetes"), *subset = value_object(a);
+    struct value *addresses = value_make_array(a, subset, F_ENDPOINT_SUBSET_ADDRESSES);
     set_label(a, o, "endpointslice.kubernetes.io/skip-mirror", "true");
-    value_set(a, at, F_ENDPOINT_ADDRESS_IP, ip);
-    value_append(a, value_make_array(a, subset, F_ENDPOINT_SUBSET_ADDRESSES), at);
-    value_append(a, value_make_array(a, subset, F_ENDPOINT_SUBSET_PORTS), https_port(a, port));
+    for (size_t i = 0; i < count; i++) {
+        struct value *one = value_object(a);
+        value_set(a, one, F_ENDPOINT_ADDRESS_IP, arena_str(a, str_of(at[i].ip)));
+        value_append(a, addresses, one);
+    }
+    value_append(a, value_make_array(a, subset, F_ENDPOINT_SUBSET_PORTS), https_port(a, at[0].port));
     value_append(a, value_make_array(a, o, F_ENDPOINTS_SUBSETS), subset);
     return o;
 }
 
-static struct value *endpoint_slice(struct arena *a, struct str ip, uint16_t port)
+static struct value *endpoint_slice(struct arena *a, const struct bootstrap_address *at, size_t count)
 {
-    struct value *o = object_named(a, "discovery.k8s.io/v1", "EndpointSlice", "default", "kubernetes"),
-                 *e = value_object(a);
+    struct value *o = object_named(a, "discovery.k8s.io/v1", "EndpointSlice", "default", "kubernetes");
     set_label(a, o, "kubernetes.io/service-name", "kubernetes");
-    value_set_text(a, o, F_ENDPOINT_SLICE_ADDRESS_TYPE, str_find(ip, ':') >= 0 ? "IPv6" : "IPv4");
-    value_append(a, value_make_array(a, e, F_ENDPOINT_ADDRESSES), value_str(a, ip));
-    value_set_bool(a, value_make_object(a, e, F_ENDPOINT_CONDITIONS), F_ENDPOINT_CONDITIONS_READY, true);
-    value_append(a, value_make_array(a, o, F_ENDPOINT_SLICE_ENDPOINTS), e);
-    value_append(a, value_make_array(a, o, F_ENDPOINT_SLICE_PORTS), https_port(a, port));
+    value_set_text(a, o, F_ENDPOINT_SLICE_ADDRESS_TYPE, strchr(at[0].ip, ':') ? "IPv6" : "IPv4");
+    for (size_t i = 0; i < count; i++) {
+        struct value *e = value_object(a);
+        value_append(a, value_make_array(a, e, F_ENDPOINT_ADDRESSES), value_str(a, arena_str(a, str_of(at[i].ip))));
+        value_set_bool(a, value_make_object(a, e, F_ENDPOINT_CONDITIONS), F_ENDPOINT_CONDITIONS_READY, true);
+        value_append(a, value_make_array(a, o, F_ENDPOINT_SLICE_ENDPOINTS), e);
+    }
+    value_append(a, value_make_array(a, o, F_ENDPOINT_SLICE_PORTS), https_port(a, at[0].port));
     return o;
+}
+
+static int by_ip(const void *a, const void *b)
+{
+    return strcmp(((const struct bootstrap_address *)a)->ip, ((const struct bootstrap_address *)b)->ip);
+}
+
+void bootstrap_add_kubernetes_endpoints(struct arena *a, struct bootstrap_items *l, struct bootstrap_address *at,
+                                        size_t count)
+{
+    size_t kept = 0;
+    /* Endpoints may not be loopback addresses (CVE-2021-25737): a server for this machine alone has none. */
+    for (size_t i = 0; i < count; i++)
+        if (!str_starts(str_of(at[i].ip), STR("127.")) && strcmp(at[i].ip, "::1") != 0)
+            at[kept++] = at[i];
+    if (!kept)
+        return;
+    qsort(at, kept, sizeof(*at), by_ip); /* the same servers are the same objects */
+    bootstrap_add(l, &kind_endpoints, endpoints(a, at, kept));
+    bootstrap_add(l, &kind_endpointslice, endpoint_slice(a, at, kept));
 }
 
 void bootstrap_add_kubernetes_service(struct server *s, struct arena *a, struct bootstrap_items *l)
 {
-    char text[ADDRESS_TEXT_SIZE];
-    uint16_t port;
-    bootstrap_api_address(s, text, &port);
-    struct str ip = arena_str(a, str_of(text));
-    bootstrap_add(l, &kind_service, service(s, a, port));
-    /* Endpoints may not be loopback addresses (CVE-2021-25737): a server for this machine alone has none. */
-    if (str_starts(ip, STR("127.")) || str_is(ip, "::1"))
-        return;
-    bootstrap_add(l, &kind_endpoints, endpoints(a, ip, port));
-    bootstrap_add(l, &kind_endpointslice, endpoint_slice(a, ip, port));
+    struct bootstrap_address own;
+    bootstrap_api_address(s, own.ip, &own.port);
+    bootstrap_add(l, &kind_service, service(s, a, own.port));
+    if (servers_known(s) < 2) /* else the leader keeps them: api_endpoints.c */
+        bootstrap_add_kubernetes_endpoints(a, l, &own, 1);
 }
 
 /* --- the join token ---------------------------------------------------------------------------------------------- */
