@@ -20,7 +20,6 @@
 void pod_spec_default(struct arena *a, struct value *spec);
 void pod_default(struct kind_context *c, struct value *pod);
 void pod_template_default(struct arena *a, struct value *template_);
-void claim_spec_default(struct arena *a, struct value *claim_spec); /* of volume claim templates */
 /* "IfNotPresent", or "Always" for a tag :latest, said or implied. */
 const char *image_pull_policy_default(struct str image);
 
@@ -41,6 +40,8 @@ void pod_template_validate(struct check *k, const struct at *at, struct view tem
 void pod_check_annotations(struct check *k, const struct at *at, struct view annotations, struct view spec);
 
 void pod_check_volumes(struct pod_check *p, const struct at *at, struct view volumes);
+/* Of a PersistentVolume: the sources in `names` (NULL-terminated), one of them. Returns whether there is one. */
+bool volume_check_sources(struct check *k, const struct at *at, struct view spec, const char *const *names);
 void pod_check_containers(struct pod_check *p, const struct at *at);
 void pod_check_init_containers(struct pod_check *p, const struct at *at);
 void pod_check_ephemeral_containers(struct pod_check *p, const struct at *at);

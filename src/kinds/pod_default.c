@@ -1,4 +1,5 @@
 /* What Kubernetes fills into a pod spec that leaves it out. Source: pkg/apis/core/v1/defaults.go. */
+#include "kinds/claim.h"
 #include "kinds/pod.h"
 
 #define FILE_MODE_DEFAULT     0644
@@ -139,12 +140,6 @@ static void default_projected(struct arena *a, struct value *projected)
         default_downward_items(a,
                                value_path(source, F_VOLUME_PROJECTION_DOWNWARD_API, F_DOWNWARD_API_PROJECTION_ITEMS));
     }
-}
-
-void claim_spec_default(struct arena *a, struct value *claim_spec)
-{
-    if (value_type(claim_spec) == VALUE_OBJECT)
-        default_text(a, claim_spec, F_PERSISTENT_VOLUME_CLAIM_SPEC_VOLUME_MODE, "Filesystem");
 }
 
 static void default_volume(struct arena *a, struct value *volume)

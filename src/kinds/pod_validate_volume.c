@@ -1,4 +1,5 @@
 /* Rules of volumes: exactly one source each, and the rules of every source. */
+#include "kinds/claim.h"
 #include "kinds/pod.h"
 
 #define TOKEN_SECONDS_MIN 600
@@ -262,8 +263,13 @@ static void check_csi(struct pod_check *p, const struct at *at, struct view sour
 
 static void check_ephemeral(struct pod_check *p, const struct at *at, struct view source)
 {
-    if (!view_present(view_get(source, F_EPHEMERAL_VOLUME_SOURCE_VOLUME_CLAIM_TEMPLATE)))
+    struct view template_ = view_get(source, F_EPHEMERAL_VOLUME_SOURCE_VOLUME_CLAIM_TEMPLATE);
+
+    if (!view_present(template_))
         check_required(p->k, AT(at, "volumeClaimTemplate"), "");
+    else
+        claim_spec_validate(p->k, AT(AT(at, "volumeClaimTemplate"), "spec"),
+                            view_get(template_, F_PERSISTENT_VOLUME_CLAIM_TEMPLATE_SPEC));
 }
 
 static void check_empty_dir(struct pod_check *p, const struct at *at, struct view source)
@@ -380,6 +386,26 @@ static const struct {
     { F_VOLUME_EPHEMERAL, "ephemeral", check_ephemeral },
     { F_VOLUME_IMAGE, "image", check_image },
 };
+
+bool volume_check_sources(struct check *k, const struct at *at, struct view spec, const char *const *names)
+{
+    struct pod_check p = { .k = k, .is_pod = true };
+    bool found = false;
+
+    for (size_t n = 0; names[n]; n++) {
+        struct view source = view_get_str(spec, str_of(names[n]));
+
+        if (!view_present(source))
+            continue;
+        if (found)
+            check_forbidden(k, AT_STR(at, str_of(names[n])), "may not specify more than 1 volume type");
+        for (size_t i = 0; i < ARRAY_SIZE(sources) && !found; i++)
+            if (strcmp(sources[i].text, names[n]) == 0)
+                sources[i].check(&p, AT_STR(at, str_of(names[n])), source);
+        found = true;
+    }
+    return found;
+}
 
 static void check_source(struct pod_check *p, const struct at *at, struct view volume)
 {

@@ -19,6 +19,8 @@ static const struct {
     { "", "a valid environment variable name must consist of", "1.34 allows all printable ASCII but '='" },
     { "Deployment", "a valid percent string must be", "IntOrString values are shown as what they are" },
     { "Service", "failed to allocate IP", "addresses are given out by the server, not by the rules of the kind" },
+    { "", "VolumeResourceRequirements", "claims have a type of resources of their own since 1.29" },
+    { "PersistentVolumeClaim", "\"ReadWriteOncePod\"", "GA since 1.29" },
     { "", NULL, "" },
 };
 
@@ -129,6 +131,18 @@ static void strip_null_times(struct value *v)
         for (size_t i = 0; i < v->items_count; i++)
             strip_null_times(v->items[i]);
     }
+}
+
+/* What came after the recordings, and the finalizers that admission adds. */
+static void strip_storage(struct value *answer, struct value *got, struct str kind)
+{
+    if (str_is(kind, "StatefulSet"))
+        value_del_str(MEMBER(got, "spec"), STR("persistentVolumeClaimRetentionPolicy")); /* a default since 1.27 */
+    if (!str_starts(kind, STR("PersistentVolume")))
+        return;
+    value_del_str(MEMBER(answer, "metadata"), STR("finalizers"));
+    value_del_str(MEMBER(got, "metadata"), STR("finalizers"));
+    value_del_str(MEMBER(got, "status"), STR("lastPhaseTransitionTime")); /* since 1.28 */
 }
 
 /* --- replay ------------------------------------------------------------------------------------------------------ */
@@ -266,6 +280,7 @@ static void compare(struct arena *a, struct buf *difference, const struct value 
         strip_null_times(response);
         if (str_is(TEXT(request, "kind"), "Pod"))
             strip_pod_admission(response, request);
+        strip_storage(response, request, TEXT(request, "kind"));
         value_del_str(MEMBER(response, "metadata"), STR("managedFields"));
         compare_objects(difference, "", response, request);
     } else if (code == 422) {
