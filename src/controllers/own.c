@@ -87,6 +87,13 @@ static bool is_terminating(const struct object *o)
 struct objects own_claim(struct reconcile *r, const struct kind *owner_kind, const struct object *owner,
                          const struct kind *kind, const struct label_selector *selector)
 {
+    return own_claim_members(r, owner_kind, owner, kind, selector, NULL);
+}
+
+struct objects own_claim_members(struct reconcile *r, const struct kind *owner_kind, const struct object *owner,
+                                 const struct kind *kind, const struct label_selector *selector,
+                                 own_member_fn *is_member)
+{
     struct objects all = reconcile_by(r, kind, CACHE_BY_NAMESPACE, object_namespace(owner));
     const struct object **claimed = arena_alloc_array(r->arena, all.count + 1, sizeof(*claimed));
     size_t count = 0;
@@ -94,7 +101,7 @@ struct objects own_claim(struct reconcile *r, const struct kind *owner_kind, con
     for (size_t i = 0; i < all.count; i++) {
         const struct object *o = all.items[i];
         struct view labels = view_path(object_root(o), F_POD_METADATA, F_OBJECT_META_LABELS);
-        bool matches = label_selector_matches(selector, labels);
+        bool matches = label_selector_matches(selector, labels) && (!is_member || is_member(owner, o));
 
         if (own_is_controlled_by(o, owner)) {
             if (matches)

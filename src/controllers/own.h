@@ -20,5 +20,10 @@ void own_set_controller(struct arena *a, struct value *tree, const struct kind *
  */
 struct objects own_claim(struct reconcile *r, const struct kind *owner_kind, const struct object *owner,
                          const struct kind *kind, const struct label_selector *selector);
+/* The same for owners whose objects have a certain form of name: those that are no member are not adopted, and released. */
+typedef bool own_member_fn(const struct object *owner, const struct object *o);
+struct objects own_claim_members(struct reconcile *r, const struct kind *owner_kind, const struct object *owner,
+                                 const struct kind *kind, const struct label_selector *selector,
+                                 own_member_fn *is_member);
 
 #endif
