@@ -1,6 +1,7 @@
 /* Rules of claims wherever they stand. */
 #include "kinds/claim.h"
 
+#include "kinds/workload.h"
 #include "object/quantity.h"
 
 static const char *const access_modes[] = { "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod",
@@ -167,4 +168,98 @@ struct str storage_class_of(struct view o)
     return view_present(old)
                ? view_str(old)
                : view_str_at(o, F_PERSISTENT_VOLUME_CLAIM_SPEC, F_PERSISTENT_VOLUME_CLAIM_SPEC_STORAGE_CLASS_NAME);
+}
+
+struct str volume_node(struct view volume)
+{
+    struct view metadata = view_get(volume, F_POD_METADATA);
+    struct view by = view_get_str(view_get(metadata, F_OBJECT_META_ANNOTATIONS), STR(VOLUME_PROVISIONER_ANNOTATION));
+
+    return str_is(view_str(by), VOLUME_PROVISIONER)
+               ? view_str(view_get_str(view_get(metadata, F_OBJECT_META_LABELS), STR(VOLUME_NODE_LABEL)))
+               : STR_NONE;
+}
+
+/* --- fitting ------------------------------------------------------------------------------------------------------- */
+
+static struct quantity storage(struct view list)
+{
+    struct quantity q = { 0 };
+
+    quantity_parse(view_str(view_get_str(list, STR("storage"))), &q, NULL);
+    return q;
+}
+
+struct quantity volume_capacity(struct view volume)
+{
+    return storage(view_path(volume, F_PERSISTENT_VOLUME_SPEC, F_PERSISTENT_VOLUME_SPEC_CAPACITY));
+}
+
+static struct str mode_of(struct view o)
+{
+    struct str mode = view_str_at(o, F_PERSISTENT_VOLUME_SPEC, F_PERSISTENT_VOLUME_SPEC_VOLUME_MODE);
+
+    return mode.n ? mode : STR("Filesystem");
+}
+
+static bool has_modes(struct view offered, struct view wanted)
+{
+    struct view_iter it = { 0 }, have;
+
+    while (view_next(wanted, &it)) {
+        bool found = false;
+
+        have = (struct view_iter){ 0 };
+        while (view_next(offered, &have))
+            found |= str_eq(view_str(have.value), view_str(it.value));
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+const char *claim_mismatch(struct view claim, struct view volume)
+{
+    struct view spec = view_get(claim, F_PERSISTENT_VOLUME_CLAIM_SPEC);
+    struct view requests =
+        view_path(spec, F_PERSISTENT_VOLUME_CLAIM_SPEC_RESOURCES, F_VOLUME_RESOURCE_REQUIREMENTS_REQUESTS);
+
+    if (quantity_cmp(volume_capacity(volume), storage(requests)) < 0)
+        return "requested PV is too small";
+    if (!str_eq(storage_class_of(volume), storage_class_of(claim)))
+        return "storageClassName does not match";
+    if (!str_eq(mode_of(volume), mode_of(claim)))
+        return "incompatible volumeMode";
+    if (!has_modes(view_path(volume, F_PERSISTENT_VOLUME_SPEC, F_PERSISTENT_VOLUME_SPEC_ACCESS_MODES),
+                   view_get(spec, F_PERSISTENT_VOLUME_CLAIM_SPEC_ACCESS_MODES)))
+        return "incompatible accessMode";
+    return NULL;
+}
+
+bool claim_selects(struct view claim, struct view volume)
+{
+    struct view selector = view_path(claim, F_PERSISTENT_VOLUME_CLAIM_SPEC, F_PERSISTENT_VOLUME_CLAIM_SPEC_SELECTOR);
+
+    return !view_present(selector) ||
+           selector_matches(selector, view_path(volume, F_POD_METADATA, F_OBJECT_META_LABELS));
+}
+
+bool claim_is_bound(struct view claim)
+{
+    struct view annotations = view_path(claim, F_POD_METADATA, F_OBJECT_META_ANNOTATIONS);
+
+    return view_str_at(claim, F_PERSISTENT_VOLUME_CLAIM_SPEC, F_PERSISTENT_VOLUME_CLAIM_SPEC_VOLUME_NAME).n &&
+           view_present(view_get_str(annotations, STR(CLAIM_BIND_COMPLETED)));
+}
+
+struct str pod_claim_name(struct view pod, struct view volume, struct arena *a)
+{
+    struct view claim = view_get(volume, F_VOLUME_PERSISTENT_VOLUME_CLAIM);
+
+    if (view_present(claim))
+        return view_str_at(claim, F_PERSISTENT_VOLUME_CLAIM_VOLUME_SOURCE_CLAIM_NAME);
+    return view_present(view_get(volume, F_VOLUME_EPHEMERAL))
+               ? arena_printf(a, "%.*s-%.*s", STR_ARG(view_str_at(pod, F_POD_METADATA, F_OBJECT_META_NAME)),
+                              STR_ARG(view_str_at(volume, F_VOLUME_NAME)))
+               : STR_NONE;
 }

@@ -219,6 +219,17 @@ static void row(struct arena *a, struct view volume, int64_t now_ms, struct valu
     cell_or(a, cells, view_str_at(spec, F_PERSISTENT_VOLUME_SPEC_VOLUME_MODE), CELL_UNSET);
 }
 
+static struct str label_node(struct view o, struct arena *a)
+{
+    (void)a;
+    return volume_node(o);
+}
+
+static const struct kind_field_label field_labels[] = {
+    { VOLUME_NODE_LABEL, label_node }, /* by which a node watches its own */
+    { NULL },
+};
+
 static const struct kind_subresource subresources[] = {
     { "status", VERB_GET | VERB_PATCH | VERB_UPDATE },
     { NULL },
@@ -238,6 +249,7 @@ const struct kind kind_persistentvolume = {
     .subresources = subresources,
     .columns = columns,
     .row = row,
+    .field_labels = field_labels,
     .default_ = default_,
     .prepare = prepare,
     .validate = validate,

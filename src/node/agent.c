@@ -1,4 +1,5 @@
 /* The agent's wiring: identity, parts, the watch of its pods, the tunnel, and a clean end. */
+#include "node/volumes/folders.h"
 #include "node/agent.h"
 
 #include "base/file.h"
@@ -336,6 +337,7 @@ static int start_pods(struct wiring *w, struct error *err)
 {
     struct agent *a = &w->agent;
     AUTO_FREE char *objects = xasprintf("%s/objects", a->run);
+    AUTO_FREE char *volumes = xasprintf("%s/volumes/pv", a->data);
     AUTO_FREE char *selector = xasprintf("spec.nodeName=%s", a->config->node_name);
     struct api_watch_request request = { .kind = &kind_pod, .field_selector = str_of(selector) };
     struct api_watch_callbacks cb = { .on_event = agent_pod_event, .arg = a };
@@ -350,6 +352,7 @@ static int start_pods(struct wiring *w, struct error *err)
     a->node_status = node_status_new(a);
     agent_recover(a);
     a->pod_watch = api_watch(a->api, &request, &cb);
+    a->volume_folders = volume_folders_start(a->loop, a->api, volumes, a->config->node_name, agent_uses_claim, a);
     loop_timer_init(&w->collect, a->loop, on_collect, w);
     loop_timer_start(&w->collect, 5 * MINUTE_MS);
     return 0;

@@ -1,6 +1,7 @@
 /* The pods of this node: appearing, changing and vanishing as the server tells, found by name, forgotten. */
 #include "node/contact.h"
 #include "base/time.h"
+#include "kinds/claim.h"
 #include "kinds/fields.h"
 #include "node/pod.h"
 #define LOG_PART "node"
@@ -118,16 +119,37 @@ void agent_pod_event(void *arg, const struct api_event *event)
     }
 }
 
+bool agent_uses_claim(void *arg, struct str namespace_, struct str claim)
+{
+    const struct agent *a = arg;
+    struct str key;
+    void *value;
+
+    for (size_t i = 0; map_next(&a->pods, &i, &key, &value);) {
+        AUTO_ARENA struct arena arena = { 0 };
+        const struct pod *p = value;
+        struct view root = object_root(p->object);
+
+        if (!str_eq(p->namespace_, namespace_))
+            continue;
+        for (struct view_iter it = { 0 }; view_next(view_path(root, F_POD_SPEC, F_POD_SPEC_VOLUMES), &it);)
+            if (str_eq(pod_claim_name(root, it.value, &arena), claim))
+                return true;
+    }
+    return false;
+}
+
 void agent_source_changed(void *arg, const struct kind *kind, struct str namespace_)
 {
     struct agent *a = arg;
     struct str key;
     void *value;
+    bool cluster_wide = kind == &kind_service || kind == &kind_persistentvolume;
     bool content = kind != &kind_service;
 
     for (size_t i = 0; map_next(&a->pods, &i, &key, &value);) {
         struct pod *p = value;
-        if (content && !str_eq(p->namespace_, namespace_))
+        if (!cluster_wide && !str_eq(p->namespace_, namespace_))
             continue;
         for (size_t k = 0; k < p->facts.containers_count; k++)
             p->facts.containers[k].create_retry_ms = 0; /* what it waited for may be here */

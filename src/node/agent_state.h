@@ -30,6 +30,7 @@ struct agent {
     struct cgroups *cgroups;
     struct images *images;
     struct sources *sources;
+    struct volume_folders *volume_folders;
     struct network *network;
     struct event_recorder *events;
     struct node_status *node_status;
@@ -50,6 +51,8 @@ struct pod *agent_find_pod(const struct agent *a, struct str namespace_, struct 
 /* Call-backs of the watch of this node's pods, and of sources_new(); arg is the agent. */
 void agent_pod_event(void *agent, const struct api_event *event);
 void agent_source_changed(void *agent, const struct kind *kind, struct str namespace_);
+/* Does a pod that is or was here use the claim? For volume_folders_start(); arg is the agent. */
+bool agent_uses_claim(void *agent, struct str namespace_, struct str claim);
 /* The plan of this pod said forget. */
 void agent_forget_pod(struct agent *a, struct pod *p);
 

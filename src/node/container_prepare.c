@@ -175,6 +175,30 @@ static void make_limits(struct making *m)
     m->p->spec.oom_score_adj = oom_score_adj(m);
 }
 
+/* "/a/./b/../c//" -> "/a/c" */
+static struct str path_clean(struct arena *a, struct str path)
+{
+    char *text = arena_alloc(a, path.n + 2);
+    struct str rest = path, part;
+    size_t n = 0;
+
+    while (str_next(&rest, '/', &part)) {
+        if (!part.n || str_is(part, "."))
+            continue;
+        if (str_is(part, "..")) {
+            while (n > 0 && text[--n] != '/')
+                ;
+            continue;
+        }
+        text[n++] = '/';
+        memcpy(text + n, part.p, part.n);
+        n += part.n;
+    }
+    if (!n)
+        text[n++] = '/';
+    return (struct str){ text, n };
+}
+
 /* --- mounts ------------------------------------------------------------------------------------------------------------------ */
 
 static void add_mount(struct making *m, struct str destination, struct str source, bool read_only,
@@ -200,6 +224,33 @@ static bool is_mounted(const struct making *m, const char *destination)
     return false;
 }
 
+/*
+ * What stands in /proc tells containers, and klein, who is who: nothing is mounted over it, except the few files that
+ * describe the machine. Source: runc's checkProcMount.
+ */
+static int check_destination(struct prepared *p, struct str destination, struct error *err)
+{
+    static const char *const harmless[] = { "/proc/cpuinfo",
+                                            "/proc/diskstats",
+                                            "/proc/meminfo",
+                                            "/proc/stat",
+                                            "/proc/swaps",
+                                            "/proc/uptime",
+                                            "/proc/loadavg",
+                                            "/proc/slabinfo",
+                                            "/proc/net/dev",
+                                            "/proc/sys/kernel/ns_last_pid",
+                                            "/proc/sys/crypto/fips_enabled" };
+    struct str clean = path_clean(&p->arena, destination);
+
+    if (!str_is(clean, "/proc") && !str_starts(clean, STR("/proc/")))
+        return 0;
+    for (size_t i = 0; i < ARRAY_SIZE(harmless); i++)
+        if (str_is(clean, harmless[i]))
+            return 0;
+    return fail(err, ERR_INVALID, "\"%.*s\" cannot be mounted because it is inside /proc", STR_ARG(destination));
+}
+
 static int add_volume_mount(struct making *m, const struct volume_set *volumes, struct view mount, struct error *err)
 {
     struct prepared *p = m->p;
@@ -220,7 +271,10 @@ static int add_volume_mount(struct making *m, const struct volume_set *volumes, 
         source = arena_printf(&p->arena, "%.*s/subpaths/%zu", STR_ARG(p->folder), p->subpaths_count);
         p->subpaths[p->subpaths_count++] = (struct prepared_subpath){ v->path, arena_str(&p->arena, path), source };
     }
-    add_mount(m, destination, source, v->type == VOLUME_CONTENT || view_bool_at(mount, false, F_VOLUME_MOUNT_READ_ONLY),
+    if (check_destination(p, destination, err) < 0)
+        return -1;
+    add_mount(m, destination, source,
+              v->type == VOLUME_CONTENT || v->read_only || view_bool_at(mount, false, F_VOLUME_MOUNT_READ_ONLY),
               view_str_at(mount, F_VOLUME_MOUNT_MOUNT_PROPAGATION));
     return 0;
 }
@@ -241,6 +295,8 @@ static int make_mounts(struct making *m, struct error *err)
                                .sources = m->pod->agent->sources,
                                .pod_folder = str_of(m->pod->folder),
                                .content_folder = str_of(m->pod->content_folder),
+                               .volumes_folder = arena_printf(&p->arena, "%s/volumes/pv", m->pod->agent->data),
+                               .node_name = str_of(m->pod->agent->config->node_name),
                                .paths_only = true };
     struct volume_set volumes;
     struct str message = view_str_at(m->spec, F_CONTAINER_TERMINATION_MESSAGE_PATH);

@@ -207,6 +207,8 @@ static struct volumes_job *collect(struct pod *p, struct error *err)
                                .sources = p->agent->sources,
                                .pod_folder = str_of(p->folder),
                                .content_folder = str_of(p->content_folder),
+                               .volumes_folder = arena_printf(&j->arena, "%s/volumes/pv", p->agent->data),
+                               .node_name = str_of(p->agent->config->node_name),
                                .token = pod_token_get,
                                .token_arg = p };
     j->pod = p;
@@ -237,6 +239,17 @@ void pod_make_volumes(struct pod *p)
     loop_work(p->agent->loop, volumes_work, volumes_done, j);
 }
 
+/* Volumes that keep their content were made ready once; containers use them by now. */
+static void drop_persistent(struct volume_set *set)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].type != VOLUME_FOLDER && set->items[i].type != VOLUME_LOCAL)
+            set->items[kept++] = set->items[i];
+    set->count = kept;
+}
+
 void pod_refresh_content(struct pod *p)
 {
     AUTO_ERROR struct error err = { 0 };
@@ -254,6 +267,7 @@ void pod_refresh_content(struct pod *p)
     if (!j)
         return; /* keep what there is, as kubelet does when an object vanishes */
     j->refresh = true;
+    drop_persistent(&j->set);
     p->facts.volumes = PART_WORKING;
     loop_work(p->agent->loop, volumes_work, volumes_done, j);
 }

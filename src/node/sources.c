@@ -4,6 +4,7 @@
 #include "base/codec.h"
 #include "base/file.h"
 #include "base/map.h"
+#include "kinds/fields.h"
 #include "node/json_out.h"
 #define LOG_PART "node"
 #include "base/log.h"
@@ -25,6 +26,7 @@ struct source {
     bool synced;        /* the server told, or the file did */
     struct map objects; /* name -> struct object */
     struct loop_timer save;
+    char *volume; /* of a claim: the PersistentVolume it is bound to, held with it; NULL */
 };
 
 struct sources {
@@ -49,6 +51,24 @@ struct sources *sources_new(struct loop *loop, struct api *api, const char *fold
     return s;
 }
 
+/* A claim alone tells nothing: the volume it names is watched with it. */
+static void follow_claim(struct source *c)
+{
+    const struct object *claim = map_get(&c->objects, str_of(c->name));
+    struct str now =
+        view_str_at(object_root(claim), F_PERSISTENT_VOLUME_CLAIM_SPEC, F_PERSISTENT_VOLUME_CLAIM_SPEC_VOLUME_NAME);
+    char *before = c->volume;
+
+    if (c->kind != &kind_persistentvolumeclaim || (before ? str_is(now, before) : !now.n))
+        return;
+    c->volume = now.n ? str_dup(now) : NULL;
+    if (now.n)
+        sources_hold(c->sources, &kind_persistentvolume, STR_NONE, now);
+    if (before)
+        sources_release(c->sources, &kind_persistentvolume, STR_NONE, str_of(before));
+    free(before);
+}
+
 static void source_free(struct source *c)
 {
     struct str name;
@@ -60,6 +80,7 @@ static void source_free(struct source *c)
     for (size_t i = 0; map_next(&c->objects, &i, &name, &o);)
         object_unref(o);
     map_done(&c->objects);
+    free(c->volume);
     free(c->namespace_);
     free(c->name);
     free(c);
@@ -73,7 +94,7 @@ void sources_free(struct sources *s)
     if (!s)
         return;
     for (size_t i = 0; map_next(&s->map, &i, &key, &c);)
-        source_free(c);
+        source_free(c); /* with all the others: nothing is released one by one */
     map_done(&s->map);
     free(s->folder);
     free(s);
@@ -150,6 +171,7 @@ static void on_event(void *arg, const struct api_event *event)
     }
     if (!c->synced)
         return;
+    follow_claim(c);
     if (c->name[0])
         save_copy(c);
     else if (!loop_timer_running(&c->save))
@@ -173,6 +195,7 @@ void sources_hold(struct sources *s, const struct kind *kind, struct str namespa
     loop_timer_init(&c->save, s->loop, save_copy, c);
     map_put(&s->map, str_of(key), c);
     load_copy(c);
+    follow_claim(c);
     AUTO_FREE char *selector = name.n ? xasprintf("metadata.name=%.*s", STR_ARG(name)) : xstrdup("");
     struct api_watch_request request = { .kind = kind, .namespace_ = namespace_, .field_selector = str_of(selector) };
     struct api_watch_callbacks cb = { .on_event = on_event, .arg = c };
@@ -187,6 +210,8 @@ void sources_release(struct sources *s, const struct kind *kind, struct str name
     if (!c || --c->holds > 0)
         return;
     map_del(&s->map, str_of(key));
+    if (c->volume)
+        sources_release(s, &kind_persistentvolume, STR_NONE, str_of(c->volume));
     AUTO_FREE char *path = copy_path(c);
     unlink(path);
     source_free(c);

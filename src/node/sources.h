@@ -1,5 +1,5 @@
 /*
- * Objects that pods refer to: ConfigMaps, Secrets, Services. Each is watched alone, by name, as long as somebody holds it, because a
+ * Objects that pods refer to: ConfigMaps, Secrets, Services, claims and (held with their claim) PersistentVolumes. Each is watched alone, by name, as long as somebody holds it, because a
  * node may read only what its pods name; the services of a namespace are watched together.
  *
  * What was seen is kept in a folder on a tmpfs, so that containers restart after a restart of the agent while no server answers.

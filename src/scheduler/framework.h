@@ -60,12 +60,22 @@ struct node_info {
     size_t place;     /* in view->nodes */
 };
 
+/* Claims, volumes and storage classes, looked up where they are kept. */
+struct kind;
+struct scheduler_storage {
+    const struct object *(*get)(void *arg, const struct kind *kind, struct str namespace_, struct str name);
+    /* The i-th of a kind in any order; NULL past the end. */
+    const struct object *(*at)(void *arg, const struct kind *kind, size_t i);
+    void *arg;
+};
+
 /* The cluster as the scheduler sees it: bound and assumed pods on their nodes. */
 struct scheduler_view {
     struct node_info **nodes; /* those with an object */
     size_t nodes_count, nodes_capacity;
     struct map by_name; /* name -> struct node_info */
     struct map pods;    /* uid -> struct pod_info */
+    struct scheduler_storage storage;
 };
 void scheduler_view_done(struct scheduler_view *v);
 void scheduler_view_set_node(struct scheduler_view *v, const struct object *node);

@@ -3,6 +3,9 @@
  *
  *   READY -> (no node) -> WAITING -> (cluster changed, or time) -> READY
  *   READY -> (node chosen) -> BINDING -> bound: gone, failed: READY after a pause
+ *   READY -> (node chosen, claims without volume) -> CLAIMING -> (all have one) -> BINDING
+ *
+ * CLAIMING tells the claims the node; the controller of volumes finds or makes theirs there. The pod counts on the node meanwhile.
  */
 #define LOG_PART "scheduler"
 #include "scheduler/scheduler.h"
@@ -14,6 +17,7 @@
 #include "kinds/fields.h"
 #include "loop/loop.h"
 #include "object/value.h"
+#include "scheduler/claims.h"
 #include "scheduler/framework.h"
 
 #include <stdlib.h>
@@ -21,7 +25,8 @@
 #define SCHEDULER_NAME  "default-scheduler"
 #define WAIT_MAX_MS     (5 * MINUTE_MS) /* something may have been missed: look again */
 #define BIND_PAUSE_MS   SECOND_MS
-#define DECISIONS_ROUND 64 /* then the loop gets its turn: the API server shares it */
+#define CLAIM_WAIT_MS   (10 * MINUTE_MS) /* as upstream's bindTimeoutSeconds */
+#define DECISIONS_ROUND 64               /* then the loop gets its turn: the API server shares it */
 
 struct pending {
     struct list link; /* in ready or waiting */
@@ -30,13 +35,15 @@ struct pending {
     char *uid;
     bool ready, binding;
     int64_t since_ms, retry_at_ms;
-    char *told; /* the last message written to the pod, so that it is not written again */
+    char *claiming; /* its node, while its claims are given volumes there; binding is true then, too */
+    char *told;     /* the last message written to the pod, so that it is not written again */
 };
 
 struct scheduler {
     struct cluster *cluster;
     struct env *env;
     struct cache *pods, *nodes;
+    struct storage storage;
     struct event_recorder *events;
     struct scheduler_view view;
     struct map pending; /* uid -> struct pending */
@@ -89,6 +96,7 @@ static void pending_free(struct pending *p)
     list_del(&p->link);
     pod_info_free(p->pod);
     free(p->uid);
+    free(p->claiming);
     free(p->told);
     free(p);
 }
@@ -120,14 +128,27 @@ static void retry_social(struct scheduler *s)
     }
 }
 
+/* The claims got no volume on the node it was to have. */
+static void stop_claiming(struct pending *p)
+{
+    free(p->claiming);
+    p->claiming = NULL;
+    p->binding = false;
+    scheduler_view_remove_pod(&p->s->view, str_of(p->uid));
+    make_waiting(p, BIND_PAUSE_MS);
+}
+
 static void on_retry(void *arg)
 {
     struct scheduler *s = arg;
     int64_t now_ms = env_monotonic_ms(s->env);
 
-    list_each (&s->waiting, struct pending, link, p)
+    list_each (&s->waiting, struct pending, link, p) {
+        if (p->claiming && p->retry_at_ms <= now_ms)
+            stop_claiming(p);
         if (!p->binding && p->retry_at_ms <= now_ms)
             make_ready(p);
+    }
     if (!list_empty(&s->waiting))
         loop_timer_start(&s->retry, SECOND_MS);
     if (!list_empty(&s->ready))
@@ -363,10 +384,108 @@ static void bind(struct pending *p, const char *node, struct arena *a)
     object_unref(body);
 }
 
+/* --- claims --------------------------------------------------------------------------------------------------------------------------- */
+
+static void on_claim_told(void *arg, const struct object *result, const struct error *err)
+{
+    struct binding *b = arg;
+    struct scheduler *s = b->s;
+    struct pending *p = s->stopped ? NULL : map_get(&s->pending, str_of(b->uid));
+
+    (void)result;
+    s->calls_open--;
+    if (err && p && p->claiming)
+        stop_claiming(p);
+    free(b->uid);
+    free(b->node);
+    free(b);
+    if (s->stopped && !s->calls_open)
+        free(s);
+}
+
+static void tell_claim(void *arg, const struct object *claim)
+{
+    struct pending *p = arg;
+    struct scheduler *s = p->s;
+    AUTO_BUF struct buf patch = BUF_MAX(4 * KIB);
+    struct binding *b;
+
+    if (str_is(claim_selected_node(claim), p->claiming))
+        return;
+    b = xnew(struct binding);
+    *b = (struct binding){ s, xstrdup(p->uid), xstrdup(p->claiming) };
+    claim_patch_node(&patch, claim, str_of(p->claiming));
+    s->calls_open++;
+    api_call(cluster_api(s->cluster),
+             &(struct api_call){ .verb = API_PATCH,
+                                 .kind = &kind_persistentvolumeclaim,
+                                 .namespace_ = object_namespace(claim),
+                                 .name = object_name(claim),
+                                 .patch = buf_str(&patch),
+                                 .patch_type = API_PATCH_MERGE,
+                                 .grace_seconds = -1 },
+             on_claim_told, b);
+}
+
+static void start_claiming(struct pending *p, const char *node)
+{
+    p->claiming = xstrdup(node);
+    p->binding = true;
+    make_waiting(p, CLAIM_WAIT_MS);
+    scheduler_view_set_pod(&p->s->view, p->pod->object, str_of(node));
+    claims_look(&p->s->view.storage, p->pod->object, tell_claim, p);
+}
+
+/* A claim changed: is that what its pods wait for? `lost`: the node it was to have was taken back. */
+static void look_again(struct pending *p, bool lost, struct arena *a)
+{
+    enum claims_state state;
+    AUTO_FREE char *node = NULL;
+
+    if (!p->claiming) {
+        if (!p->binding)
+            make_ready(p);
+        return;
+    }
+    state = claims_look(&p->s->view.storage, p->pod->object, NULL, NULL);
+    if (state == CLAIMS_GONE || (state == CLAIMS_UNBOUND && lost)) {
+        stop_claiming(p);
+    } else if (state == CLAIMS_BOUND) {
+        node = p->claiming;
+        p->claiming = NULL;
+        bind(p, node, a);
+    }
+}
+
+static void on_storage(void *arg, struct cache *c, const struct object *old, const struct object *now)
+{
+    struct scheduler *s = arg;
+    const struct object *changed = now ? now : old;
+    bool is_claim = cache_kind(c) == &kind_persistentvolumeclaim;
+    bool lost = is_claim && old && claim_selected_node(old).n && (!now || !claim_selected_node(now).n);
+    struct arena a = { 0 };
+
+    list_each (&s->waiting, struct pending, link, p) {
+        const struct object *pod = p->pod->object;
+
+        if (is_claim
+                ? str_eq(object_namespace(pod), object_namespace(changed)) && claims_name(pod, object_name(changed))
+                : claims_any(pod))
+            look_again(p, lost, &a);
+    }
+    arena_done(&a);
+}
+
+/* --- deciding ------------------------------------------------------------------------------------------------------------------------- */
+
 static void decide(struct pending *p, struct arena *a)
 {
     struct decision d = schedule(&p->s->view, p->pod, env_random_u64(p->s->env), a);
 
+    if (d.node && claims_look(&p->s->view.storage, p->pod->object, NULL, NULL) != CLAIMS_BOUND) {
+        start_claiming(p, d.node->name);
+        return;
+    }
     if (d.node) {
         bind(p, d.node->name, a);
         return;
@@ -383,6 +502,9 @@ static void run(void *arg)
 
     if (!cache_is_synced(s->pods) || !cache_is_synced(s->nodes))
         return;
+    for (size_t i = 0; i < STORAGE_KINDS; i++)
+        if (!cache_is_synced(s->storage.caches[i]))
+            return;
     for (int i = 0; i < DECISIONS_ROUND && !list_empty(&s->ready); i++) {
         decide(list_first(&s->ready, struct pending, link), &a);
         arena_reset(&a);
@@ -416,6 +538,9 @@ struct scheduler *scheduler_start(struct cluster *cluster, struct env *env)
     s->pods = cluster_cache(cluster, &kind_pod);
     cache_listen(s->nodes, on_node, on_progress, s);
     cache_listen(s->pods, on_pod, on_progress, s);
+    s->view.storage = storage_open(&s->storage, cluster);
+    for (size_t i = 0; i < STORAGE_KINDS; i++)
+        cache_listen(s->storage.caches[i], on_storage, on_progress, s);
     /* What the caches know already counts like what they learn later. */
     struct objects known = cache_all(s->nodes);
     for (size_t i = 0; i < known.count; i++)
@@ -439,6 +564,8 @@ void scheduler_stop(struct scheduler *s)
     loop_timer_stop(&s->retry);
     cache_unlisten(s->nodes, s);
     cache_unlisten(s->pods, s);
+    for (size_t k = 0; k < STORAGE_KINDS; k++)
+        cache_unlisten(s->storage.caches[k], s);
     while (map_next(&s->pending, &i, &uid, &p))
         pending_free(p);
     map_done(&s->pending);

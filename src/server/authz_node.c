@@ -7,6 +7,7 @@
  */
 #include "server/authz.h"
 
+#include "kinds/claim.h"
 #include "kinds/fields.h"
 #include "server/nodes.h"
 
@@ -135,6 +136,36 @@ static bool pod_asks(void *arg, const struct object *pod)
     return !ask->found;
 }
 
+/* --- volumes ------------------------------------------------------------------------------------------------------ */
+
+/* A volume of the node itself, or one whose claim a pod of the node uses. */
+static const char *check_volume(struct ask *ask)
+{
+    const struct object *volume =
+        str_empty(ask->name) ? NULL : state_get(server_state(ask->server), &kind_persistentvolume, STR_NONE, ask->name);
+    struct view claim = view_path(object_root(volume), F_PERSISTENT_VOLUME_SPEC, F_PERSISTENT_VOLUME_SPEC_CLAIM_REF);
+    struct authz_attributes claims = { .resource = STR("persistentvolumeclaims"),
+                                       .namespace_ = view_str_at(claim, F_OBJECT_REFERENCE_NAMESPACE) };
+    struct ask of_claim = *ask;
+
+    if (volume && str_eq(volume_node(object_root(volume)), ask->node))
+        return NULL;
+    of_claim.a = &claims;
+    of_claim.name = view_str_at(claim, F_OBJECT_REFERENCE_NAME);
+    if (of_claim.name.n)
+        state_by_index(server_state(ask->server), &kind_pod, "spec.nodeName", ask->node, pod_asks, &of_claim);
+    if (of_claim.found)
+        return NULL;
+    return arena_printf(ask->arena, "no relationship found between node '%.*s' and this object", STR_ARG(ask->node)).p;
+}
+
+static const char *check_volumes(struct ask *ask)
+{
+    if (str_eq(selector_value(ask->a->field_selector, STR(VOLUME_NODE_LABEL)), ask->node))
+        return NULL;
+    return check_volume(ask);
+}
+
 /* --- rules ------------------------------------------------------------------------------------------------------- */
 
 typedef const char *check_fn(struct ask *ask); /* NULL: allowed; else why not */
@@ -217,7 +248,9 @@ static const struct node_rule node_rules[] = {
     { "", "configmaps", "", "get list watch", check_needed },
     { "", "serviceaccounts", "", "get", check_needed },
     { "", "serviceaccounts", "token", "create", check_needed },
-    { "", "persistentvolumeclaims", "", "get", check_needed },
+    { "", "persistentvolumeclaims", "", "get list watch", check_needed },
+    { "", "persistentvolumes", "", "get patch", check_volume },
+    { "", "persistentvolumes", "", "list watch", check_volumes },
     { "", "pods", "", "get delete", check_own_pod },
     { "", "pods", "", "list watch", check_pods_by_node },
     { "", "pods", "status", "get update patch", check_own_pod },

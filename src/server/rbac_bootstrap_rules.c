@@ -18,6 +18,7 @@ static const struct place places[] = {
     { "/apis/rbac.authorization.k8s.io/v1/rolebindings", "rbac.authorization.k8s.io/v1", &kind_rolebinding },
     { "/apis/scheduling.k8s.io/v1/priorityclasses", "scheduling.k8s.io/v1", &kind_priorityclass },
     { "/apis/networking.k8s.io/v1/ingressclasses", "networking.k8s.io/v1", &kind_ingressclass },
+    { "/apis/storage.k8s.io/v1/storageclasses", "storage.k8s.io/v1", &kind_storageclass },
 };
 
 static int add_json(struct arena *a, struct bootstrap_items *l, const char *json, struct error *err)

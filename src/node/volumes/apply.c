@@ -1,4 +1,5 @@
 /* Making volumes on disk and taking them away. */
+#include "node/volumes/folders.h"
 #include "node/volumes/volumes.h"
 
 #include "base/file.h"
@@ -83,14 +84,29 @@ static int apply_host_path(const struct volume *v, const char *path, struct erro
     return 0;
 }
 
+/* A volume that keeps its content: the folder, and whom it belongs to. */
+static int apply_persistent(const struct volume *v, const char *path, struct error *err)
+{
+    if (v->type == VOLUME_FOLDER) {
+        AUTO_FREE char *folder = str_dup(str_part(v->path, 0, v->path.n - v->persistent.n - 1));
+        AUTO_FREE char *name = str_dup(v->persistent);
+        if (volume_folder_make(folder, name, err) < 0)
+            return -1;
+    } else if (!file_exists(path)) {
+        return fail(err, ERR_NOT_FOUND, "path \"%s\" does not exist", path);
+    }
+    return v->fs_group >= 0 && !v->read_only ? volume_set_group(path, v->fs_group, v->group_if_needed, err) : 0;
+}
+
 int volumes_apply(const struct volume_set *set, struct error *err)
 {
     for (size_t i = 0; i < set->count; i++) {
         const struct volume *v = &set->items[i];
         AUTO_FREE char *path = str_dup(v->path);
         int r = v->type == VOLUME_CONTENT ? content_write(path, v->files, v->files_count, v->owner, v->fs_group, err)
-                : v->type == VOLUME_HOST_PATH ? apply_host_path(v, path, err)
-                                              : apply_empty_dir(v, path, err);
+                : v->type == VOLUME_HOST_PATH                         ? apply_host_path(v, path, err)
+                : v->type == VOLUME_FOLDER || v->type == VOLUME_LOCAL ? apply_persistent(v, path, err)
+                                                                      : apply_empty_dir(v, path, err);
         if (r < 0)
             return error_context(err, "MountVolume.SetUp failed for volume \"%.*s\" ", STR_ARG(v->name));
     }

@@ -2,6 +2,7 @@
 #include "node/volumes/volumes.h"
 
 #include "base/codec.h"
+#include "kinds/claim.h"
 #include "kinds/fields.h"
 #include "object/quantity.h"
 
@@ -195,6 +196,63 @@ static void set_empty_dir(struct collect *c, struct view empty)
         v->size_limit_bytes = quantity_value(limit);
 }
 
+static int set_persistent(struct collect *c, struct view volume, struct error *err)
+{
+    struct view spec = view_get(volume, F_PERSISTENT_VOLUME_SPEC),
+                host = view_get(spec, F_PERSISTENT_VOLUME_SPEC_HOST_PATH);
+    struct str node = volume_node(volume), name = view_str_at(volume, F_POD_METADATA, F_OBJECT_META_NAME);
+    struct str local = view_str_at(spec, F_PERSISTENT_VOLUME_SPEC_LOCAL, F_LOCAL_VOLUME_SOURCE_PATH);
+
+    if (str_is(view_str_at(spec, F_PERSISTENT_VOLUME_SPEC_VOLUME_MODE), "Block"))
+        return fail(err, ERR_INVALID, "volume \"%.*s\" is a block device, which is not supported", STR_ARG(name));
+    if (node.n && !str_eq(node, c->in->node_name))
+        return fail(err, ERR_INVALID, "MountVolume.NodeAffinity check failed for volume \"%.*s\": it lies on node %.*s",
+                    STR_ARG(name), STR_ARG(node));
+    if (node.n) {
+        c->volume->type = VOLUME_FOLDER;
+        c->volume->persistent = arena_str(c->a, name);
+        c->volume->path = arena_printf(c->a, "%.*s/%.*s", STR_ARG(c->in->volumes_folder), STR_ARG(name));
+    } else if (view_present(host)) {
+        c->volume->type = VOLUME_HOST_PATH;
+        c->volume->path = arena_str(c->a, view_str_at(host, F_HOST_PATH_VOLUME_SOURCE_PATH));
+        c->volume->host_path_type = arena_str(c->a, view_str_at(host, F_HOST_PATH_VOLUME_SOURCE_TYPE));
+    } else if (str_starts(local, STR("/"))) {
+        c->volume->type = VOLUME_LOCAL;
+        c->volume->path = arena_str(c->a, local);
+    } else {
+        return fail(err, ERR_INVALID, "this type of PersistentVolume is not supported");
+    }
+    return 0;
+}
+
+/* A claim stands for a volume it is bound to; that is where the data is. */
+static int set_claim(struct collect *c, struct view spec, struct error *err)
+{
+    struct str name = pod_claim_name(c->in->fields->pod, spec, c->a), volume_name;
+    enum source_state state;
+    const struct object *claim =
+        source_get(c->in->sources, &kind_persistentvolumeclaim, pod_namespace(c), name, &state);
+    const struct object *volume;
+
+    if (state == SOURCE_PENDING)
+        return fail(err, ERR_UNAVAILABLE, "persistentvolumeclaim \"%.*s\" is not known yet", STR_ARG(name));
+    if (!claim)
+        return fail(err, ERR_NOT_FOUND, "persistentvolumeclaim \"%.*s\" not found", STR_ARG(name));
+    if (!claim_is_bound(object_root(claim)))
+        return fail(err, ERR_UNAVAILABLE, "PVC %.*s/%.*s is not bound", STR_ARG(pod_namespace(c)), STR_ARG(name));
+    volume_name =
+        view_str_at(object_root(claim), F_PERSISTENT_VOLUME_CLAIM_SPEC, F_PERSISTENT_VOLUME_CLAIM_SPEC_VOLUME_NAME);
+    volume = source_get(c->in->sources, &kind_persistentvolume, STR_NONE, volume_name, &state);
+    if (state == SOURCE_PENDING)
+        return fail(err, ERR_UNAVAILABLE, "persistentvolume \"%.*s\" is not known yet", STR_ARG(volume_name));
+    if (!volume || !str_eq(view_str_at(object_root(volume), F_PERSISTENT_VOLUME_SPEC,
+                                       F_PERSISTENT_VOLUME_SPEC_CLAIM_REF, F_OBJECT_REFERENCE_UID),
+                           object_uid(claim)))
+        return fail(err, ERR_NOT_FOUND, "persistentvolume \"%.*s\" is not there, or belongs to another claim",
+                    STR_ARG(volume_name));
+    return set_persistent(c, object_root(volume), err);
+}
+
 static int collect_one(struct collect *c, struct view spec, struct error *err)
 {
     struct view empty = view_get(spec, F_VOLUME_EMPTY_DIR), host = view_get(spec, F_VOLUME_HOST_PATH), v;
@@ -208,6 +266,11 @@ static int collect_one(struct collect *c, struct view spec, struct error *err)
     if (view_present(empty)) {
         set_empty_dir(c, empty);
         return 0;
+    }
+    if (pod_claim_name(c->in->fields->pod, spec, c->a).n) {
+        c->volume->read_only = view_bool_at(spec, false, F_VOLUME_PERSISTENT_VOLUME_CLAIM,
+                                            F_PERSISTENT_VOLUME_CLAIM_VOLUME_SOURCE_READ_ONLY);
+        return set_claim(c, spec, err);
     }
     c->volume->type = VOLUME_CONTENT;
     c->volume->path = arena_printf(c->a, "%.*s/%.*s", STR_ARG(c->in->content_folder), STR_ARG(c->volume->name));
@@ -253,13 +316,19 @@ int volumes_collect(const struct volume_input *in, struct arena *a, struct volum
 {
     struct view spec = view_get(in->fields->pod, F_POD_SPEC), list = view_get(spec, F_POD_SPEC_VOLUMES);
     int64_t fs_group = view_int_at(spec, -1, F_POD_SPEC_SECURITY_CONTEXT, F_POD_SECURITY_CONTEXT_FS_GROUP);
+    bool if_needed =
+        str_is(view_str_at(spec, F_POD_SPEC_SECURITY_CONTEXT, F_POD_SECURITY_CONTEXT_FS_GROUP_CHANGE_POLICY),
+               "OnRootMismatch");
     int64_t owner = common_user(spec);
 
     *ret = (struct volume_set){ .items = arena_alloc_array(a, view_count(list) + 1, sizeof(struct volume)) };
     for (struct view_iter it = { 0 }; view_next(list, &it);) {
         struct volume *v = &ret->items[ret->count++];
         struct collect c = { .in = in, .a = a, .volume = v };
-        *v = (struct volume){ .name = view_str_at(it.value, F_VOLUME_NAME), .fs_group = fs_group, .owner = owner };
+        *v = (struct volume){ .name = view_str_at(it.value, F_VOLUME_NAME),
+                              .fs_group = fs_group,
+                              .group_if_needed = if_needed,
+                              .owner = owner };
         if (collect_one(&c, it.value, err) < 0)
             return error_context(err, "MountVolume.SetUp failed for volume \"%.*s\" ", STR_ARG(v->name));
     }
@@ -298,6 +367,18 @@ static void each_volume_source(struct view spec, struct str ns, volume_source_fn
     }
 }
 
+/* The volumes behind them are held by the sources themselves. */
+static void each_claim(struct view pod, struct view spec, struct str ns, volume_source_fn *fn, void *arg)
+{
+    AUTO_ARENA struct arena a = { 0 };
+
+    for (struct view_iter it = { 0 }; view_next(view_get(spec, F_POD_SPEC_VOLUMES), &it);) {
+        struct str claim = pod_claim_name(pod, it.value, &a);
+        if (claim.n)
+            fn(arg, &kind_persistentvolumeclaim, ns, claim);
+    }
+}
+
 static void each_env_source(struct view container, struct str ns, volume_source_fn *fn, void *arg)
 {
     for (struct view_iter it = { 0 }; view_next(view_get(container, F_CONTAINER_ENV_FROM), &it);) {
@@ -326,6 +407,7 @@ void pod_each_source(struct view pod, volume_source_fn *fn, void *arg)
     struct str ns = view_str_at(pod, F_POD_METADATA, F_OBJECT_META_NAMESPACE);
 
     each_volume_source(spec, ns, fn, arg);
+    each_claim(pod, spec, ns, fn, arg);
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
         for (struct view_iter it = { 0 }; view_next(view_get(spec, lists[i]), &it);)
             each_env_source(it.value, ns, fn, arg);

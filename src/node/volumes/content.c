@@ -28,6 +28,24 @@ static void hash_content(const struct volume_file *files, size_t count, int64_t 
     ret[32] = '\0';
 }
 
+/* Folders, too, belong to the group, and pass it on. Source: SetVolumeOwnership with a read-only mask. */
+static int give_folder(int fd, int64_t group, struct error *err)
+{
+    if (group < 0)
+        return fchmod(fd, 0755) < 0 ? fail_sys(err, errno, "set the mode of a volume's folder") : 0;
+    if (fchown(fd, (uid_t)-1, (gid_t)group) < 0 || fchmod(fd, 02755) < 0)
+        return fail_sys(err, errno, "set the group of a volume's folder");
+    return 0;
+}
+
+static int make_folder(int root, const char *path, int64_t group, struct error *err)
+{
+    if (mkdirat(root, path, 0755) < 0)
+        return errno == EEXIST ? 0 : fail_sys(err, errno, "create '%s'", path);
+    AUTO_FD int fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? fail_sys(err, errno, "open '%s'", path) : give_folder(fd, group, err);
+}
+
 static int write_one(int root, const struct volume_file *f, int64_t owner, int64_t group, struct error *err)
 {
     AUTO_FREE char *path = str_dup(f->path);
@@ -35,8 +53,8 @@ static int write_one(int root, const struct volume_file *f, int64_t owner, int64
 
     for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        if (mkdirat(root, path, 0755) < 0 && errno != EEXIST)
-            return fail_sys(err, errno, "create '%s'", path);
+        if (make_folder(root, path, group, err) < 0)
+            return -1;
         *slash = '/';
     }
     AUTO_FD int fd = openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -114,10 +132,11 @@ int content_write(const char *folder, const struct volume_file *files, size_t co
     snprintf(version, sizeof(version), "..%.32s", hash);
     if (file_mkdirs(folder, 0755, err) < 0)
         return -1;
-    chmod(folder, 0755);
     AUTO_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return fail_sys(err, errno, "open '%s'", folder);
+    if (give_folder(fd, group, err) < 0)
+        return -1;
     if (readlinkat(fd, "..data", now, sizeof(now) - 1) > 0 && strcmp(now, version) == 0)
         return 0;
     AUTO_FREE char *half = xasprintf("%s/%s", folder, version);
@@ -127,7 +146,8 @@ int content_write(const char *folder, const struct volume_file *files, size_t co
     AUTO_FD int root = openat(fd, version, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return fail_sys(err, errno, "open '%s'", half);
-    fchmod(root, 0755);
+    if (give_folder(root, group, err) < 0)
+        return -1;
     for (size_t i = 0; i < count; i++) {
         if (write_one(root, &files[i], owner, group, err) < 0)
             return -1;

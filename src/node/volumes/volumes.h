@@ -11,7 +11,14 @@
 #include "node/pod_fields.h"
 #include "node/sources.h"
 
-enum volume_type { VOLUME_EMPTY_DIR, VOLUME_MEMORY, VOLUME_CONTENT, VOLUME_HOST_PATH };
+enum volume_type {
+    VOLUME_EMPTY_DIR,
+    VOLUME_MEMORY,
+    VOLUME_CONTENT,
+    VOLUME_HOST_PATH,
+    VOLUME_FOLDER, /* a PersistentVolume of klein's own: volumes/folders.h */
+    VOLUME_LOCAL,  /* a PersistentVolume at a path somebody prepared */
+};
 
 struct volume_file {
     struct str path; /* relative, checked: no "..", no leading slash */
@@ -24,6 +31,9 @@ struct volume {
     struct str name;
     struct str path; /* on the node: what is mounted into containers */
     struct str host_path_type;
+    struct str persistent;    /* VOLUME_FOLDER: name of the PersistentVolume */
+    bool read_only;           /* the pod's volume says so, for all mounts */
+    bool group_if_needed;     /* fsGroupChangePolicy OnRootMismatch */
     int64_t size_limit_bytes; /* VOLUME_MEMORY */
     int64_t fs_group;         /* -1: none */
     int64_t owner;            /* of token files, -1: root */
@@ -46,6 +56,8 @@ struct volume_input {
     const struct sources *sources;
     struct str pod_folder;     /* DATA/pods/UID */
     struct str content_folder; /* RUN/v/UID */
+    struct str volumes_folder; /* DATA/volumes/pv */
+    struct str node_name;
     volume_token_fn *token;
     void *token_arg;
     bool paths_only; /* where they are, not what they hold: never fails for absent objects */

@@ -3,14 +3,15 @@
  * owners that decide where work runs. Source: plugin/pkg/admission/noderestriction; CVE-2021-25735 (the stored object is
  * judged, not a stale one), CVE-2025-5187 (a node deletes itself by an owner reference).
  */
+#include "kinds/claim.h"
 #include "kinds/fields.h"
 #include "server/admission.h"
 #include "server/authz.h"
 
 static bool applies(const struct request *r)
 {
-    return !str_empty(authz_node_name(&r->identity)) &&
-           (r->kind == &kind_node || r->kind == &kind_pod || r->kind == &kind_lease);
+    return !str_empty(authz_node_name(&r->identity)) && (r->kind == &kind_node || r->kind == &kind_pod ||
+                                                         r->kind == &kind_lease || r->kind == &kind_persistentvolume);
 }
 
 static bool same(struct view a, struct view b, name_id field)
@@ -139,6 +140,34 @@ static enum phase_result check_lease(struct request *r, struct view object, stru
     return PHASE_DONE;
 }
 
+/* Of a volume that lies on it, a node takes away its own finalizer when the folder is gone; it changes nothing else. */
+static enum phase_result check_volume(struct request *r, struct view object, struct view old, struct str node)
+{
+    struct value *now = value_of_view(&r->arena, object), *was = value_of_view(&r->arena, old),
+                 *trees[2] = { now, was };
+    struct view_iter it = { 0 };
+    size_t kept = 0;
+
+    if (admission_is_delete(r) || !view_present(old) || !str_eq(volume_node(old), node))
+        return admission_forbid(r, "node \"%.*s\" can only modify volumes that lie on it", STR_ARG(node));
+    while (view_next(view_path(old, F_POD_METADATA, F_OBJECT_META_FINALIZERS), &it))
+        kept += !str_is(view_str(it.value), VOLUME_FOLDER_FINALIZER);
+    it = (struct view_iter){ 0 };
+    while (view_next(view_path(object, F_POD_METADATA, F_OBJECT_META_FINALIZERS), &it))
+        kept -= !str_is(view_str(it.value), VOLUME_FOLDER_FINALIZER);
+    for (size_t i = 0; i < 2; i++) {
+        struct value *metadata = value_get(trees[i], F_POD_METADATA);
+
+        value_del(metadata, F_OBJECT_META_FINALIZERS);
+        value_del(metadata, F_OBJECT_META_MANAGED_FIELDS);
+        value_del(metadata, F_OBJECT_META_RESOURCE_VERSION);
+    }
+    if (kept || !value_equal(now, was))
+        return admission_forbid(r, "node \"%.*s\" can only take away the finalizer %s", STR_ARG(node),
+                                VOLUME_FOLDER_FINALIZER);
+    return PHASE_DONE;
+}
+
 static enum phase_result validate(struct request *r, struct view object, struct view old)
 {
     struct str node = authz_node_name(&r->identity);
@@ -146,6 +175,8 @@ static enum phase_result validate(struct request *r, struct view object, struct 
         return check_node(r, object, old, node);
     if (r->kind == &kind_pod)
         return check_pod(r, object, old, node);
+    if (r->kind == &kind_persistentvolume)
+        return check_volume(r, object, old, node);
     return check_lease(r, object, node);
 }
 
