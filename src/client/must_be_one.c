@@ -13,7 +13,8 @@ bool pod_must_be_one(const struct object *pod)
             return true;
     it = (struct view_iter){ 0 };
     while (view_next(view_path(object_root(pod), F_POD_SPEC, F_POD_SPEC_VOLUMES), &it))
-        if (view_present(view_get(it.value, F_VOLUME_PERSISTENT_VOLUME_CLAIM)))
+        if (view_present(view_get(it.value, F_VOLUME_PERSISTENT_VOLUME_CLAIM)) ||
+            view_present(view_get(it.value, F_VOLUME_EPHEMERAL)))
             return true;
     return false;
 }
