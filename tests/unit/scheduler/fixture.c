@@ -17,15 +17,46 @@ static struct object *object_of(const char *json)
     return o;
 }
 
+static const struct object *storage_get(void *arg, const struct kind *kind, struct str namespace_, struct str name)
+{
+    const struct place *p = arg;
+
+    (void)namespace_;
+    for (size_t i = 0; i < p->storage_count; i++)
+        if (p->storage_kinds[i] == kind && str_eq(object_name(p->storage[i]), name))
+            return p->storage[i];
+    return NULL;
+}
+
+static const struct object *storage_at(void *arg, const struct kind *kind, size_t n)
+{
+    const struct place *p = arg;
+
+    for (size_t i = 0; i < p->storage_count; i++)
+        if (p->storage_kinds[i] == kind && n-- == 0)
+            return p->storage[i];
+    return NULL;
+}
+
+void place_storage(struct place *p, const struct kind *kind, const char *json)
+{
+    ASSERT(p->storage_count < ARRAY_SIZE(p->storage));
+    p->storage[p->storage_count] = object_of(json);
+    p->storage_kinds[p->storage_count++] = kind;
+}
+
 void place_init(struct place *p)
 {
     kinds_init();
     *p = (struct place){ 0 };
+    p->view.storage = (struct scheduler_storage){ storage_get, storage_at, p };
 }
 
 void place_done(struct place *p)
 {
     scheduler_view_done(&p->view);
+    for (size_t i = 0; i < p->storage_count; i++)
+        object_unref(p->storage[i]);
     arena_done(&p->arena);
 }
 
