@@ -274,6 +274,8 @@ static void check_perf(void)
         printf("etcdctl check perf did not run: %s\n", error_text(&err));
         return;
     }
+    if (exit.code != 0 && !out.n)
+        printf("etcdctl check perf failed: %.*s\n", STR_ARG(buf_str(&out_err)));
     text = buf_str(&out);
     while (str_next(&text, '\n', &line))
         if (str_contains(line, STR("PASS")) || str_contains(line, STR("FAIL")))
@@ -295,13 +297,14 @@ static void read_arguments(int argc, char **argv)
                     { "--writers", &writers_count },
                     { "--batches", &batches },
                     { "--writes", &writes_max } };
+    int64_t number;
 
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--no-perf"))
             perf = false;
         for (size_t k = 0; k < ARRAY_SIZE(numbers) && i + 1 < argc; k++)
-            if (!strcmp(argv[i], numbers[k].name))
-                *numbers[k].to = atoi(argv[i + 1]);
+            if (!strcmp(argv[i], numbers[k].name) && str_to_i64(str_of(argv[i + 1]), &number))
+                *numbers[k].to = (int)number;
     }
     writers_count = MIN(writers_count, WRITERS_MAX);
 }
