@@ -48,6 +48,21 @@ static void delete_orphan(struct world *w, const struct str *words)
     delete_with(w, words[0], "Orphan");
 }
 
+/* As an administrator who knows that the node is gone. */
+static void force_delete(struct world *w, const struct str *words)
+{
+    static struct pods pods;
+
+    pods_of(w, words[0], false, &pods);
+    for (size_t i = 0; i < pods.count; i++)
+        if (str_eq(view_str_at(object_root(pods.items[i]), F_POD_SPEC, F_POD_SPEC_NODE_NAME), words[1]))
+            world_do(w, &(struct api_call){ .verb = API_DELETE,
+                                            .kind = &kind_pod,
+                                            .namespace_ = object_namespace(pods.items[i]),
+                                            .name = object_name(pods.items[i]),
+                                            .grace_seconds = 0 });
+}
+
 static void delete_pod(struct world *w, const struct str *words)
 {
     static struct pods pods;
@@ -260,6 +275,7 @@ static const struct {
     { "wait DURATION", wait_for },
     { "create REST", create_thing },
     { "delete pod N of APP", delete_pod },
+    { "force delete the pods of APP on NODE", force_delete },
     { "delete THING", delete_thing },
     { "delete THING in the foreground", delete_foreground },
     { "delete THING and orphan its dependents", delete_orphan },

@@ -264,3 +264,64 @@ TEST("generated schemas know order, numbers and merge keys")
     ASSERT_INT(name_find(STR("nodeName")), F_POD_SPEC_NODE_NAME);
     ASSERT(!schema_field_str(&schema_core_v1_pod_spec, STR("noSuchField")));
 }
+
+#define CLAIM(spec, status)                                                                                            \
+    "{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolumeClaim\",\"metadata\":{\"name\":\"c\",\"namespace\":\"n\"},"     \
+    "\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],\"volumeMode\":\"Filesystem\"," spec "},\"status\":" status "}"
+#define SIZE(n) "\"resources\":{\"requests\":{\"storage\":\"" n "\"}}"
+
+TEST("a claim takes a volume's name once, and only a bound one asks for more")
+{
+    ASSERT_CONTAINS(str_of(given_update(CLAIM(SIZE("1Gi"), "{\"phase\":\"Pending\"}"),
+                                        CLAIM(SIZE("1Gi") ",\"volumeName\":\"v\"", "{}"), "")),
+                    "\"volumeName\":\"v\"");
+    ASSERT_CONTAINS(str_of(given_update(CLAIM(SIZE("1Gi") ",\"volumeName\":\"v\"", "{\"phase\":\"Bound\"}"),
+                                        CLAIM(SIZE("1Gi") ",\"volumeName\":\"w\"", "{}"), "")),
+                    "spec: Forbidden: spec is immutable after creation except resources.requests and "
+                    "volumeAttributesClassName for bound claims");
+    ASSERT_CONTAINS(str_of(given_update(CLAIM(SIZE("1Gi"), "{\"phase\":\"Pending\"}"), CLAIM(SIZE("2Gi"), "{}"), "")),
+                    "spec: Forbidden: spec is immutable");
+    ASSERT_CONTAINS(str_of(given_update(CLAIM(SIZE("1Gi"), "{\"phase\":\"Bound\"}"), CLAIM(SIZE("2Gi"), "{}"), "")),
+                    "\"storage\":\"2Gi\"");
+    given_done();
+}
+
+#define VOLUME(spec)                                                                                                   \
+    "{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolume\",\"metadata\":{\"name\":\"v\"},\"spec\":{\"capacity\":"       \
+    "{\"storage\":\"1Gi\"},\"accessModes\":[\"ReadWriteOnce\"]," spec "}}"
+
+TEST("a local volume says where it is, and a volume's source never changes")
+{
+    ASSERT_STR(given_create(VOLUME("\"local\":{\"path\":\"/x\"}")),
+               "invalid: PersistentVolume \"v\" is invalid: spec.nodeAffinity: Required value: Local volume requires "
+               "node affinity");
+    ASSERT_CONTAINS(
+        str_of(given_update(VOLUME("\"hostPath\":{\"path\":\"/a\"}"), VOLUME("\"hostPath\":{\"path\":\"/b\"}"), "")),
+        "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation");
+    ASSERT_CONTAINS(str_of(given_create(VOLUME("\"hostPath\":{\"path\":\"/a\"},\"nfs\":{\"server\":\"s\",\"path\":"
+                                               "\"/p\"}"))),
+                    "spec.nfs: Forbidden: may not specify more than 1 volume type");
+    given_done();
+}
+
+#define STATEFUL(spec)                                                                                                 \
+    "{\"apiVersion\":\"apps/"                                                                                          \
+    "v1\",\"kind\":\"StatefulSet\",\"metadata\":{\"name\":\"s\",\"namespace\":\"n\"},\"spec\":{"                       \
+    "\"selector\":{\"matchLabels\":{\"app\":\"a\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"a\"}},\"spec\":" \
+    "{"                                                                                                                \
+    "\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}" spec "}}"
+
+TEST("of a StatefulSet only what says how many, which and how may change")
+{
+    ASSERT_CONTAINS(str_of(given_update(STATEFUL(""),
+                                        STATEFUL(",\"replicas\":3,\"minReadySeconds\":1,\"ordinals\":"
+                                                 "{\"start\":2},\"revisionHistoryLimit\":3"),
+                                        "")),
+                    "\"replicas\":3");
+    ASSERT_CONTAINS(str_of(given_update(STATEFUL(""), STATEFUL(",\"serviceName\":\"db\""), "")),
+                    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template'");
+    ASSERT_CONTAINS(str_of(given_create(STATEFUL(",\"updateStrategy\":{\"type\":\"RollingUpdate\",\"rollingUpdate\":"
+                                                 "{\"maxUnavailable\":0,\"partition\":-1}}"))),
+                    "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: 0: cannot be 0");
+    given_done();
+}

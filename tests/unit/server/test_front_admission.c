@@ -315,3 +315,64 @@ TEST("endpoints may not point at loopback, link-local or no address at all")
     }
     front_stop(&f);
 }
+
+#define CLAIM(name, spec)                                                                                              \
+    "{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolumeClaim\",\"metadata\":{\"name\":\"" name                         \
+    "\"},\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{\"requests\":{\"storage\":\"1Gi\"}}" spec "}}"
+
+TEST("a claim gets the default class unless it names one, and a finalizer; it grows only when its class can")
+{
+    start();
+    ASSERT_OK(front_create(&f, f.admin, "default", CLAIM("a", "")), &f.err);
+    ASSERT_STR(front_result(&f, "spec.storageClassName"), "klein-local");
+    ASSERT_STR(front_result(&f, "metadata.finalizers.0"), "kubernetes.io/pvc-protection");
+    ASSERT_FAILS(front_patch(&f, f.admin, &kind_persistentvolumeclaim, "default", "a", "",
+                             "{\"spec\":{\"resources\":{\"requests\":{\"storage\":\"2Gi\"}}}}"),
+                 &f.err, ERR_INVALID, "spec is immutable");
+    ASSERT_OK(front_patch(&f, f.admin, &kind_persistentvolumeclaim, "default", "a", "status",
+                          "{\"status\":{\"phase\":\"Bound\"}}"),
+              &f.err);
+    ASSERT_FAILS(front_patch(&f, f.admin, &kind_persistentvolumeclaim, "default", "a", "",
+                             "{\"spec\":{\"resources\":{\"requests\":{\"storage\":\"2Gi\"}}}}"),
+                 &f.err, ERR_FORBIDDEN, "only dynamically provisioned pvc can be resized");
+    ASSERT_OK(front_create(&f, f.admin, "default", CLAIM("b", ",\"storageClassName\":\"\"")), &f.err);
+    ASSERT_STR(front_result(&f, "spec.storageClassName"), "");
+    front_stop(&f);
+}
+
+#define VOLUME(name, node)                                                                                             \
+    "{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolume\",\"metadata\":{\"name\":\"" name                              \
+    "\",\"labels\":{\"klein.dev/node\":\"" node "\"},\"annotations\":{\"pv.kubernetes.io/provisioned-by\":"            \
+    "\"klein.dev/local-folder\"},\"finalizers\":[\"klein.dev/local-folder\"]},\"spec\":{\"capacity\":{\"storage\":"    \
+    "\"1Gi\"},\"accessModes\":[\"ReadWriteOnce\"],\"hostPath\":{\"path\":\"/x\"}}}"
+
+TEST("a node sees the volumes that lie on it, and takes away nothing but its own finalizer")
+{
+    start();
+    struct api *node = front_api(&f, "system:node:a", "system:nodes");
+
+    ASSERT_OK(front_create(&f, f.admin, "", VOLUME("mine", "a")), &f.err);
+    ASSERT_OK(front_create(&f, f.admin, "", VOLUME("other", "b")), &f.err);
+    ASSERT_OK(front_get(&f, node, &kind_persistentvolume, "", "mine"), &f.err);
+    ASSERT_FAILS(front_get(&f, node, &kind_persistentvolume, "", "other"), &f.err, ERR_FORBIDDEN, "no relationship");
+    ASSERT_OK(front_call(&f, node,
+                         (struct api_call){ .verb = API_LIST,
+                                            .kind = &kind_persistentvolume,
+                                            .field_selector = STR("klein.dev/node=a"),
+                                            .grace_seconds = -1 }),
+              &f.err);
+    ASSERT_STR(front_result(&f, "items.0.metadata.name"), "mine");
+    ASSERT_STR(front_result(&f, "items.1.metadata.name"), "");
+    ASSERT(front_call(&f, node,
+                      (struct api_call){ .verb = API_LIST, .kind = &kind_persistentvolume, .grace_seconds = -1 }) < 0);
+    ASSERT_FAILS(front_patch(&f, node, &kind_persistentvolume, "", "mine", "", "{\"metadata\":{\"finalizers\":null}}"),
+                 &f.err, ERR_FORBIDDEN, "can only take away the finalizer klein.dev/local-folder");
+    ASSERT_FAILS(front_patch(&f, node, &kind_persistentvolume, "", "mine", "",
+                             "{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Delete\"}}"),
+                 &f.err, ERR_FORBIDDEN, "can only take away the finalizer");
+    ASSERT_OK(front_patch(&f, node, &kind_persistentvolume, "", "mine", "",
+                          "{\"metadata\":{\"finalizers\":[\"kubernetes.io/pv-protection\"]}}"),
+              &f.err);
+    node->ops->free(node);
+    front_stop(&f);
+}
