@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/time.h"
 #include "cli/args.h"
+#include "cli/server_leave.h"
 #include "main_commands.h"
 #include "main_control.h"
 #include "server/run.h"
@@ -43,6 +44,8 @@ static const struct option_row options[] = {
     { "name", "NAME", NULL, "this server's name among several; default: the host name" },
     { "zone", "ZONE", NULL, "failure domain of this machine" },
     { "address", "IP", NULL, "address at which other servers reach this one's etcd; default: --advertise" },
+    { "etcd-client-port", "N", "2379", "port of the local etcd for clients" },
+    { "etcd-peer-port", "N", "2380", "port of the local etcd for the other servers' etcd" },
     { "join", "URL", NULL, "become a further server of the cluster that URL is a server of" },
     { "token", "TOKEN", NULL, "token for --join (`klein token --for-server`)" },
     { "token-file", "FILE", NULL, "read that token from this file" },
@@ -51,6 +54,7 @@ static const struct option_row options[] = {
     { "etcd-cert", "FILE", NULL, "certificate to show to it" },
     { "etcd-key", "FILE", NULL, "its private key" },
     { "etcd-prefix", "TEXT", "klein", "what klein's keys in it start with" },
+    { "force", NULL, NULL, "with `leave`: also when the servers that stay have no majority" },
     { "verbose", NULL, NULL, "log more" },
     { 0 },
 };
@@ -93,6 +97,10 @@ struct servers_texts {
 
 static int read_servers(const struct args *a, struct servers_texts *t, struct servers_config *ret, struct error *err)
 {
+    int64_t client_port, peer_port;
+    if (arg_number(a, "etcd-client-port", 1, 65535, &client_port, err) < 0 ||
+        arg_number(a, "etcd-peer-port", 1, 65535, &peer_port, err) < 0)
+        return -1;
     *ret = (struct servers_config){
         .store = arg(a, "store"),
         .name = arg(a, "name"),
@@ -104,6 +112,8 @@ static int read_servers(const struct args *a, struct servers_texts *t, struct se
         .etcd_certificate = arg(a, "etcd-cert"),
         .etcd_key = arg(a, "etcd-key"),
         .etcd_prefix = arg(a, "etcd-prefix"),
+        .etcd_client_port = (int)client_port,
+        .etcd_peer_port = (int)peer_port,
     };
     /* A file that is not there is no fault of a server that has joined already. */
     if (!ret->join_token && arg(a, "token-file") && file_exists(arg(a, "token-file"))) {
@@ -130,6 +140,8 @@ static int run(const struct args *a, struct error *err)
     int64_t not_ready, unreachable, requests, mutating;
     for (int i = 0; i < arg_count(a, "san") && i < ARG_VALUES_MAX; i++)
         sans[i] = arg_nth(a, "san", i);
+    if (a->words_count == 1 && str_is(str_of(a->words[0]), "leave"))
+        return server_leave(arg(a, "data"), arg(a, "listen"), arg_given(a, "force"), err);
     if (args_no_words(a, err) < 0 ||
         arg_number(a, "default-not-ready-toleration-seconds", 0, 1 << 20, &not_ready, err) < 0 ||
         arg_number(a, "default-unreachable-toleration-seconds", 0, 1 << 20, &unreachable, err) < 0 ||
@@ -177,7 +189,7 @@ static int run(const struct args *a, struct error *err)
 const struct subcommand command_server = {
     .name = "server",
     .summary = "Run the API server and the control plane.",
-    .usage = "[--data FOLDER] [--listen ADDRESS] [--store sqlite|etcd] [--join URL --token TOKEN]",
+    .usage = "[leave] [--data FOLDER] [--listen ADDRESS] [--store sqlite|etcd] [--join URL --token TOKEN]",
     .options = options,
     .run = run,
 };

@@ -58,10 +58,18 @@ class Cluster:
     def data(self, *path):
         return os.path.join("/var/lib/klein", self.name, *path)
 
-    def admin(self):
-        address = self.status["gatewayAddress"]
-        return Api(address, 6443, self.data("server/pki/ca.crt"), cert=self.data("server/pki/admin.crt"),
-                   key=self.data("server/pki/admin.key"))
+    def pki(self):
+        """A folder with the administrator's certificate: of a server that has one."""
+        folders = [self.data("server/pki"), *sorted(glob.glob(self.data("servers/*/pki")))]
+        return next(folder for folder in folders if os.path.exists(os.path.join(folder, "admin.crt")))
+
+    def admin(self, address=None):
+        """The administrator at the virtual address of the API, or at one server's own."""
+        pki = self.pki()
+        return Api(address or self.status["gatewayAddress"], 6443, f"{pki}/ca.crt", cert=f"{pki}/admin.crt", key=f"{pki}/admin.key")
+
+    def server(self, name):
+        return next(server for server in self.read_status()["servers"] if server["name"] == name)
 
     def leftovers(self):
         """Everything of this cluster that is still on the machine; empty after `klein down`."""
