@@ -72,6 +72,8 @@ void nodes_watch_free(struct nodes_watch *w); /* no more calls; allowed inside f
  * are there. slot < NODES_SERVERS_MAX. lost: the stream ended and the grace is over; forget: the server has left the cluster.
  */
 void nodes_word(struct nodes *n, size_t slot, struct str line);
+/* A stream begins: what it has not named again by its line "settled", which ends the first list, is forgotten then. */
+void nodes_word_begin(struct nodes *n, size_t slot);
 void nodes_word_lost(struct nodes *n, size_t slot);
 void nodes_word_forget(struct nodes *n, size_t slot);
 void nodes_set_servers_count(struct nodes *n, size_t count); /* of the cluster, this one included */

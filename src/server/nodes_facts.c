@@ -107,7 +107,7 @@ static struct node_facts own_facts_of(const struct node *n)
         .name = str_of(n->name),
         .connected = n->connection != NULL,
         .connected_here = n->connection != NULL,
-        .silent = n->silent && n->nodes->settled,
+        .silent = n->silent, /* whoever follows us has others to ask: no reconnect window for them */
         .last_seen_age_ms = MAX(loop_now_ms(n->nodes->loop) - node_heard_first_hand_ms(n), (int64_t)0),
         .applied_endpointslices = n->report.applied_endpointslices,
         .applied_json = n->report.applied_json ? str_of(n->report.applied_json) : STR("{}"),
@@ -257,6 +257,26 @@ static void on_tick(void *arg)
 
 /* --- words of other servers ------------------------------------------------------------------------------------------------------- */
 
+void nodes_word_begin(struct nodes *nodes, size_t slot)
+{
+    nodes->slot_round[slot]++;
+}
+
+/* The first list is complete. */
+static void sweep_words(struct nodes *nodes, size_t slot)
+{
+    struct str name;
+    void *value;
+
+    for (size_t i = 0; map_next(&nodes->by_name, &i, &name, &value);) {
+        struct node *n = value;
+        if (!n->words[slot].known || n->words[slot].round == nodes->slot_round[slot])
+            continue;
+        n->words[slot].known = false;
+        nodes_tell(nodes, n);
+    }
+}
+
 void nodes_word(struct nodes *nodes, size_t slot, struct str line)
 {
     AUTO_ARENA struct arena a = { 0 };
@@ -267,6 +287,8 @@ void nodes_word(struct nodes *nodes, size_t slot, struct str line)
 
     nodes->slots[slot] = true;
     nodes->slot_heard_ms[slot] = now_ms;
+    if (value_get_str(item, STR("settled")))
+        sweep_words(nodes, slot);
     struct node *n = name.n ? nodes_make(nodes, name, NULL) : NULL;
     if (!n)
         return;
@@ -276,6 +298,7 @@ void nodes_word(struct nodes *nodes, size_t slot, struct str line)
     bool changed = !w->known || w->connected != connected || w->silent != silent;
     int64_t age_ms = value_to_int(value_get_str(item, STR("silentMs")), 0);
     w->known = true;
+    w->round = nodes->slot_round[slot];
     w->connected = connected;
     w->silent = silent;
     w->heard_ms = now_ms - MIN(MAX(age_ms, (int64_t)0), (int64_t)1 << 40);

@@ -34,6 +34,7 @@ void node_report_write(const struct node_report *r, int64_t now_ms, struct buf *
 struct node_word {
     bool known, connected, silent;
     int64_t heard_ms;
+    unsigned round; /* of the stream that said it */
     struct node_report report;
 };
 
@@ -63,7 +64,8 @@ struct nodes {
     struct loop_task judge;
     int64_t ticked_ms, floor_ms; /* start of this server, or end of its last pause */
     bool settled;
-    bool slots[NODES_SERVERS_MAX];            /* the word of this server counts */
+    bool slots[NODES_SERVERS_MAX]; /* the word of this server counts */
+    unsigned slot_round[NODES_SERVERS_MAX];
     int64_t slot_heard_ms[NODES_SERVERS_MAX]; /* its last line */
     size_t servers_count;                     /* of the cluster, this one included */
 };

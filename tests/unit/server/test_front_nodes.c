@@ -498,6 +498,21 @@ TEST("a node that another server hears is not silent; when that server is lost i
     stop();
 }
 
+TEST("a server that restarted no longer speaks for the nodes it knew before")
+{
+    start();
+    front_pass(&f, 5100);
+    word(0, HEARD("a") "}");
+    word(0, HEARD("b") "}");
+    nodes_word_begin(server_nodes(f.server), 0);
+    word(0, HEARD("b") "}");
+    ASSERT(facts("a").connected); /* the list may still name it */
+    word(0, "{\"settled\":false}");
+    ASSERT(!facts("a").connected && facts("a").silent);
+    ASSERT(facts("b").connected && !facts("b").silent);
+    stop();
+}
+
 TEST("what one server was told by another it does not tell as its own")
 {
     start();
