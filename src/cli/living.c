@@ -34,13 +34,19 @@ static pid_t holder_of(struct str locks, ino_t inode)
 
 pid_t living_pid(const char *data_folder)
 {
-    AUTO_FREE char *lock = xasprintf("%s/store/lock", data_folder);
+    static const char *const names[] = { "lock", "store/lock" }; /* of a server, of a store on SQLite */
     AUTO_BUF struct buf locks = BUF_MAX(4 * MIB);
-    struct stat st;
+    pid_t pid = 0;
 
-    if (stat(lock, &st) < 0 || file_read("/proc/locks", &locks, NULL) < 0)
+    if (file_read("/proc/locks", &locks, NULL) < 0)
         return 0;
-    return holder_of(buf_str(&locks), st.st_ino);
+    for (size_t i = 0; i < ARRAY_SIZE(names) && !pid; i++) {
+        AUTO_FREE char *lock = xasprintf("%s/%s", data_folder, names[i]);
+        struct stat st;
+        if (stat(lock, &st) == 0)
+            pid = holder_of(buf_str(&locks), st.st_ino);
+    }
+    return pid;
 }
 
 int living_end(pid_t pid, struct error *err)

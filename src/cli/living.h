@@ -6,7 +6,7 @@
 
 #include <sys/types.h>
 
-pid_t living_pid(const char *data_folder);    /* who holds the lock of its store; 0: nobody */
+pid_t living_pid(const char *data_folder);    /* who holds its lock; 0: nobody */
 int living_end(pid_t pid, struct error *err); /* SIGKILL, and waits */
 
 #endif

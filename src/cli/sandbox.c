@@ -132,15 +132,15 @@ static pid_t start_server(const char *data, const char *address_file, const char
     return pid < 0 ? fail_sys(err, errno, "start the sandbox's server") : pid;
 }
 
-static void stop_server(pid_t pid)
+void sandbox_server_stop(struct sandbox_server *s)
 {
     int64_t until_ms = time_monotonic_ms() + 10 * SECOND_MS;
     int status;
 
-    kill(pid, SIGTERM);
-    while (waitpid(pid, &status, WNOHANG) == 0) {
+    kill(s->pid, SIGTERM);
+    while (waitpid(s->pid, &status, WNOHANG) == 0) {
         if (time_monotonic_ms() > until_ms)
-            kill(pid, SIGKILL);
+            kill(s->pid, SIGKILL);
         poll(NULL, 0, 5);
     }
 }
@@ -174,8 +174,49 @@ static int wait_server(pid_t pid, const char *address_file, const char *log, str
     return 0;
 }
 
+int sandbox_server_start(const char *data, const char *work, struct sandbox_server *ret, struct error *err)
+{
+    AUTO_FREE char *address_file = xasprintf("%s/address", work);
+    AUTO_FREE char *log = xasprintf("%s/server.log", work);
+    AUTO_BUF struct buf address = BUF_MAX(sizeof(ret->address) - 1);
+
+    unlink(address_file);
+    ret->pid = start_server(data, address_file, log, err);
+    if (ret->pid < 0)
+        return -1;
+    AUTO_ERROR struct error problem = { 0 };
+    if (wait_server(ret->pid, address_file, log, &address, &problem) < 0) {
+        if (problem.code != ERR_BAD_REQUEST) /* else it has ended */
+            sandbox_server_stop(ret);
+        error_move(err, &problem);
+        return -1;
+    }
+    snprintf(ret->address, sizeof(ret->address), "%.*s", STR_ARG(buf_str(&address)));
+    return 0;
+}
+
+static int take_piece(void *arg, struct str bytes, struct error *err)
+{
+    return dump_reader_feed(arg, bytes, err);
+}
+
+int sandbox_server_dump(const struct sandbox_server *s, const char *data, struct dump_reader *reader, struct error *err)
+{
+    AUTO_FREE char *url = xasprintf("https://%s", s->address);
+    AUTO_FREE char *pki = xasprintf("%s/pki", data);
+    struct remote remote = { 0 };
+    int result = -1;
+
+    if (remote_open(&remote, url, pki, err) == 0 &&
+        remote_stream(&remote, "/klein/v1/backup", take_piece, reader, err) == 0)
+        result = dump_reader_end(reader, err);
+    remote_close(&remote);
+    return result < 0 ? error_context(err, "read what the server shows") : 0;
+}
+
+/* --- the comparison ------------------------------------------------------------------------------------------------ */
+
 struct comparison {
-    struct dump_reader reader;
     struct known_objects *known;
     struct findings *findings;
 };
@@ -190,61 +231,43 @@ static int compare_record(void *arg, const struct record *r, struct error *err)
     return 0;
 }
 
-static int take_piece(void *arg, struct str bytes, struct error *err)
-{
-    return dump_reader_feed(&((struct comparison *)arg)->reader, bytes, err);
-}
-
-static int compare(const char *data, struct str address, struct known_objects *known, struct proof *p,
+static int compare(const struct sandbox_server *server, const char *data, struct known_objects *known, struct proof *p,
                    struct error *err)
 {
-    AUTO_FREE char *url = xasprintf("https://%.*s", STR_ARG(address));
-    AUTO_FREE char *pki = xasprintf("%s/pki", data);
     struct comparison c = { .known = known, .findings = &p->findings };
-    struct remote remote = { 0 };
-    int result = -1;
+    struct dump_reader reader;
 
-    dump_reader_init(&c.reader, compare_record, &c);
+    dump_reader_init(&reader, compare_record, &c);
     known_objects_begin(known);
-    if (remote_open(&remote, url, pki, err) == 0 &&
-        remote_stream(&remote, "/klein/v1/backup", take_piece, &c, err) == 0)
-        result = dump_reader_end(&c.reader, err);
-    remote_close(&remote);
-    dump_reader_done(&c.reader);
+    int result = sandbox_server_dump(server, data, &reader, err);
+    dump_reader_done(&reader);
     if (result == 0)
         known_objects_end(known, "the restored cluster", &p->findings);
-    return result < 0 ? error_context(err, "read the restored cluster") : 0;
+    return result;
 }
 
 static int run_sandbox(const char *folder, const struct manifest *m, const char *work, struct known_objects *known,
                        struct proof *p, struct error *err)
 {
     AUTO_FREE char *data = xasprintf("%s/data", work);
-    AUTO_FREE char *address_file = xasprintf("%s/address", work);
-    AUTO_FREE char *log = xasprintf("%s/server.log", work);
-    AUTO_BUF struct buf address = BUF_MAX(KIB);
     AUTO_ERROR struct error problem = { 0 };
+    struct sandbox_server server;
     int64_t began_ms = time_monotonic_ms();
 
     if (fill_store(folder, m, data, err) < 0)
         return -1;
-    pid_t pid = start_server(data, address_file, log, err);
-    if (pid < 0)
-        return -1;
-    int result = wait_server(pid, address_file, log, &address, &problem);
-    if (result == 0) {
-        p->restore_ms = time_monotonic_ms() - began_ms;
-        result = compare(data, buf_str(&address), known, p, err);
-        stop_server(pid);
-        return result;
-    }
-    if (problem.code == ERR_BAD_REQUEST) { /* it ended: the state is at fault */
-        finding(&p->findings, "%s", error_text(&problem));
+    if (sandbox_server_start(data, work, &server, &problem) < 0) {
+        if (problem.code != ERR_BAD_REQUEST) {
+            error_move(err, &problem);
+            return -1;
+        }
+        finding(&p->findings, "%s", error_text(&problem)); /* it ended: the state is at fault */
         return 0;
     }
-    stop_server(pid);
-    error_move(err, &problem);
-    return -1;
+    p->restore_ms = time_monotonic_ms() - began_ms;
+    int result = compare(&server, data, known, p, err);
+    sandbox_server_stop(&server);
+    return result;
 }
 
 static int open_keys(const char *folder, const struct manifest *m, const struct secret *passphrase, const char *work,

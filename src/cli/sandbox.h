@@ -6,7 +6,10 @@
 #define CLI_SANDBOX_H
 
 #include "backup/check.h"
+#include "backup/dump.h"
 #include "backup/keys.h"
+
+#include <sys/types.h>
 
 struct proof {
     struct findings findings; /* empty: the backup is good */
@@ -26,6 +29,18 @@ int sandbox_prove(const char *folder, const struct secret *passphrase, const cha
 /* Without the sandbox: files, digests, objects in the files. */
 int sandbox_check(const char *folder, const struct secret *passphrase, struct manifest *ret, struct proof *p,
                   struct error *err);
+
+/* A server that only shows what is in a data folder (--no-control); its files go to `work`. */
+struct sandbox_server {
+    pid_t pid;
+    char address[128];
+};
+/* ERR_BAD_REQUEST with the end of its log when it ended by itself. */
+int sandbox_server_start(const char *data, const char *work, struct sandbox_server *ret, struct error *err);
+/* Everything it shows; `reader` is initialised by the caller and has seen the end of the dump afterwards. */
+int sandbox_server_dump(const struct sandbox_server *s, const char *data, struct dump_reader *reader,
+                        struct error *err);
+void sandbox_server_stop(struct sandbox_server *s);
 
 /* keys.h's keys for a backup with this salt. */
 int manifest_keys(const struct manifest *m, const struct secret *passphrase, struct backup_keys *ret,
