@@ -6,4 +6,8 @@
 
 extern const struct subcommand command_server, command_agent, command_fence;
 
+/* `klein server migrate` and `klein server recover` (main_migrate.c). */
+int server_migrate(const struct args *a, struct error *err);
+int server_recover(const struct args *a, struct error *err);
+
 #endif

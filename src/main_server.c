@@ -37,6 +37,7 @@ static const struct option_row options[] = {
     { "backup-credentials-file", "FILE", NULL, "of S3; else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" },
     { "backup-identity-file", "FILE", NULL, "of ssh, for rsync://" },
     { "backup-known-hosts-file", "FILE", NULL, "of ssh, for rsync://" },
+    { "to", "etcd|sqlite", NULL, "`klein server migrate`: move the state of a stopped server to this kind of store" },
     { "no-control", NULL, NULL,
       "show the state and change nothing: no controllers, no writes (to look at a restored backup)" },
     { "address-file", "FILE", NULL, "write the address of the API here when it listens" },
@@ -142,6 +143,10 @@ static int run(const struct args *a, struct error *err)
         sans[i] = arg_nth(a, "san", i);
     if (a->words_count == 1 && str_is(str_of(a->words[0]), "leave"))
         return server_leave(arg(a, "data"), arg(a, "listen"), arg_given(a, "force"), err);
+    if (a->words_count == 1 && str_is(str_of(a->words[0]), "migrate"))
+        return server_migrate(a, err);
+    if (a->words_count == 1 && str_is(str_of(a->words[0]), "recover"))
+        return server_recover(a, err);
     if (args_no_words(a, err) < 0 ||
         arg_number(a, "default-not-ready-toleration-seconds", 0, 1 << 20, &not_ready, err) < 0 ||
         arg_number(a, "default-unreachable-toleration-seconds", 0, 1 << 20, &unreachable, err) < 0 ||
@@ -189,7 +194,8 @@ static int run(const struct args *a, struct error *err)
 const struct subcommand command_server = {
     .name = "server",
     .summary = "Run the API server and the control plane.",
-    .usage = "[leave] [--data FOLDER] [--listen ADDRESS] [--store sqlite|etcd] [--join URL --token TOKEN]",
+    .usage = "[leave | migrate --to etcd|sqlite | recover] [--data FOLDER] [--listen ADDRESS] [--store sqlite|etcd] "
+             "[--join URL --token TOKEN]",
     .options = options,
     .run = run,
 };

@@ -7,7 +7,11 @@
 #define LOG_PART "server"
 #include "base/log.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #define STOP_AFTER_MS (10 * SECOND_MS) /* requests in flight get so long to finish */
 
@@ -117,6 +121,24 @@ static void on_loaded(void *arg, const struct error *failed)
         bootstrap_objects(s, on_bootstrapped, s);
 }
 
+/* One server a data folder, whatever its store is; commands see by it that one runs. */
+static int take_lock(struct server *s, struct error *err)
+{
+    if (!s->config.data_folder)
+        return 0;
+    AUTO_FREE char *path = xasprintf("%s/lock", s->config.data_folder);
+    if (file_mkdirs(s->config.data_folder, 0700, err) < 0)
+        return -1;
+    AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail_sys(err, errno, "open '%s'", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return fail(err, ERR_UNAVAILABLE, "the data folder '%s' is in use by another klein process",
+                    s->config.data_folder);
+    s->lock_fd = TAKE_FD(fd);
+    return 0;
+}
+
 void server_follow_store(struct server *s)
 {
     s->store->on_progress = state_on_progress;
@@ -140,7 +162,12 @@ static void open_store(void *arg)
     struct server *s = arg;
     if (s->stopping)
         return;
+    AUTO_ERROR struct error locked = { 0 };
     s->state = state_new(s->loop, s->env);
+    if (take_lock(s, &locked) < 0) {
+        on_store_open(s, &locked);
+        return;
+    }
     if (!s->config.open_store && s->config.data_folder) {
         servers_open(s, on_store_open, s); /* the one place that knows the kinds of stores */
         return;
@@ -171,6 +198,8 @@ static void on_store_closed(void *arg)
     void *stop_arg = s->stop_arg;
     servers_local_free(s->local);
     state_free(s->state);
+    if (s->lock_fd)
+        close(s->lock_fd);
     error_done(&s->start_error);
     free(s);
     stopped(stop_arg, NULL);

@@ -20,6 +20,7 @@ struct server {
     size_t parts_started;
     struct list requests; /* every struct request alive, by core.link */
     size_t requests_count;
+    int lock_fd; /* DATA/lock, held while the server lives; 0: none */
     bool ready, stopping;
     uint64_t request_id_prefix, request_id_counter;
     server_done_fn *start_done, *stop_done;

@@ -17,6 +17,7 @@ static const struct {
     { "zone", offsetof(struct server_record, zone) },
     { "address", offsetof(struct server_record, address) },
     { "clusterToken", offsetof(struct server_record, cluster_token) },
+    { "seed", offsetof(struct server_record, seed) },
     { "initialCluster", offsetof(struct server_record, initial_cluster) },
 };
 

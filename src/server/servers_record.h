@@ -16,7 +16,8 @@ struct server_record {
     char *initial_cluster;        /* etcd's, as it was when this member was added */
     char *endpoints[SERVERS_MAX]; /* of all members' clients, as last known */
     size_t endpoints_count;
-    bool member;   /* etcd has run here: without its data this is a lost disk */
+    char *seed;  /* "store": the state in DATA/store goes into the new etcd before anything else; "" when it is there */
+    bool member; /* etcd has run here: without its data this is a lost disk */
     bool learning; /* added as a learner and not promoted yet */
     bool removed;  /* taken out of the cluster: this folder is of no use any more */
 };
