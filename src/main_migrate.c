@@ -321,7 +321,6 @@ int server_recover(const struct args *a, struct error *err)
     if (result == 0)
         result = force_new_cluster(data, r.name, err);
     if (result == 0) {
-        AUTO_FREE char *own = r.endpoints_count ? xstrdup(r.endpoints[0]) : NULL;
         r.learning = false;
         server_record_set_endpoints(&r, NULL, 0);
         result = server_record_save(data, &r, err);
