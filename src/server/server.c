@@ -2,6 +2,7 @@
 #include "server/server_internal.h"
 #include "server/servers_local.h"
 
+#include "base/file.h"
 #include "base/time.h"
 
 #define LOG_PART "server"

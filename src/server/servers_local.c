@@ -1,15 +1,18 @@
 /* Opening the store by its kind. */
 #include "server/servers_local.h"
 
+#include "backup/pour.h"
 #include "base/file.h"
 #include "base/time.h"
 #include "server/server_internal.h"
 #include "server/servers_joining.h"
+#include "store/seed.h"
 
 #define LOG_PART "servers"
 #include "base/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -156,6 +159,49 @@ static void ask_quorum(void *arg)
     store_barrier(l->server->store, on_quorum, l);
 }
 
+/* --- a state that moves here from SQLite (klein server migrate) --- */
+
+static char *seed_folder(const struct servers_local *l)
+{
+    bool has = l->record.seed && str_is(str_of(l->record.seed), "store");
+
+    return has ? xasprintf("%s/store", data_of(l)) : NULL;
+}
+
+static void on_poured(void *arg, uint64_t entries, const struct error *failed)
+{
+    struct servers_local *l = arg;
+    AUTO_ERROR struct error err = { 0 };
+    AUTO_FREE char *folder = seed_folder(l);
+    AUTO_FREE char *kept = xasprintf("%s.moved-%lld", folder, (long long)env_wall_ms(l->server->env));
+
+    l->pour = NULL;
+    if (failed) {
+        fail(&err, failed->code, "the state of '%s' could not be moved to etcd; it is still there: %s", folder,
+             error_text(failed));
+        end(l, &err);
+        return;
+    }
+    server_record_set(&l->record.seed, STR_NONE);
+    if (server_record_save(data_of(l), &l->record, &err) < 0) {
+        end(l, &err);
+        return;
+    }
+    rename(folder, kept); /* a folder that stays where it was is of no use to anybody, and harms nobody */
+    log_info("the state moved to etcd", KV("objects", "%llu", (unsigned long long)entries), KV("kept", "%s", kept));
+    end(l, NULL);
+}
+
+static void pour_or_end(struct servers_local *l)
+{
+    AUTO_FREE char *folder = seed_folder(l);
+
+    if (folder)
+        l->pour = pour_start(l->server->store, folder, on_poured, l);
+    else
+        end(l, NULL);
+}
+
 static void on_quorum(void *arg, UNUSED uint64_t revision, const struct error *err)
 {
     struct servers_local *l = arg;
@@ -163,7 +209,7 @@ static void on_quorum(void *arg, UNUSED uint64_t revision, const struct error *e
     if (!l->done)
         return;
     if (!err) {
-        end(l, NULL);
+        pour_or_end(l);
         return;
     }
     tell(l, "waiting for a majority of the servers", error_text(err));
@@ -197,7 +243,9 @@ static void open_engine(struct servers_local *l)
                                     .prefix = str_of(config_of(l)->etcd_prefix),
                                     .server = str_of(l->record.name) };
 
-    s->store = store_open_etcd(s->loop, s->env, &o, state_on_change, s->state, &err);
+    AUTO_FREE char *seed = seed_folder(l);
+    if (!seed || store_sqlite_last_revision(seed, &o.base_if_new, &err) == 0)
+        s->store = store_open_etcd(s->loop, s->env, &o, state_on_change, s->state, &err);
     if (!s->store) {
         end(l, &err);
         return;
@@ -493,6 +541,8 @@ void servers_local_stop(struct servers_local *l)
     loop_timer_stop(&l->again);
     servers_joining_free(l->joining);
     l->joining = NULL;
+    pour_cancel(l->pour);
+    l->pour = NULL;
 }
 
 void servers_local_end_admin(struct servers_local *l)

@@ -27,6 +27,7 @@ struct servers_local {
     struct etcd_process *process; /* NULL: none on this machine */
     struct etcd_admin *admin;     /* NULL on sqlite */
     struct servers_joining *joining;
+    struct pour *pour;       /* the state of DATA/store on its way into the new etcd */
     struct loop_timer again; /* of the opening */
     int64_t told_ms;
     server_done_fn *done;
