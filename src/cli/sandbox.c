@@ -112,9 +112,8 @@ static int fill_store(const char *folder, const struct manifest *m, const char *
 
 static pid_t start_server(const char *data, const char *address_file, const char *log, struct error *err)
 {
-    const char *const argv[] = { "klein",     "server",         "--no-control", "--data",
-                                 data,        "--listen",       "127.0.0.1:0",  "--advertise",
-                                 "127.0.0.1", "--address-file", address_file,   NULL };
+    const char *const argv[] = { "klein",    "server",      "--no-control",   "--data",     data,
+                                 "--listen", "127.0.0.1:0", "--address-file", address_file, NULL };
     AUTO_FD int out = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     AUTO_FD int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
@@ -154,7 +153,7 @@ static int fail_with_log(const char *log, struct error *err)
     struct str words = str_trim(buf_str(&text));
     if (words.n > 800)
         words = str_from(words, words.n - 800);
-    return fail(err, ERR_BAD_REQUEST, "a server does not start on the restored state: %.*s", STR_ARG(words));
+    return fail(err, ERR_BAD_REQUEST, "a server does not start on that state: %.*s", STR_ARG(words));
 }
 
 static int wait_server(pid_t pid, const char *address_file, const char *log, struct buf *address, struct error *err)
