@@ -36,7 +36,7 @@ static int own_url(const char *listen, char **ret, struct error *err)
         return error_context(err, "--listen %s", listen);
     struct str ip = str_of(address_format_ip(&at, text));
     *ret = str_is(ip, "0.0.0.0") || str_is(ip, "::") ? xasprintf("https://127.0.0.1:%u", address_port(&at))
-                                                      : xasprintf("https://%s", listen);
+                                                     : xasprintf("https://%s", listen);
     return 0;
 }
 

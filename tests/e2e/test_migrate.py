@@ -56,7 +56,7 @@ def member(tmp_path):
 
 
 def maps_of(server):
-    return {item["metadata"]["name"]: (item["metadata"]["uid"], item["data"])
+    return {item["metadata"]["name"]: (item["metadata"]["uid"], item.get("data"))
             for item in server.admin().get(MAPS).json["items"]}
 
 
