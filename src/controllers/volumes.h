@@ -5,6 +5,7 @@
  *   persistentvolumeclaim_match.c   which volume fits, and what a new one looks like
  *   persistentvolume.c              a volume's phase, and what becomes of it after its claim
  *   pvcprotection.c                 a deleted claim stays while a pod uses it
+ *   ephemeralvolume.c               claims that pods have for their own life
  *
  * Both sides name each other: the volume its claim (spec.claimRef, with the uid), the claim its volume (spec.volumeName). The volume is
  * written first, guarded by its resourceVersion, so two claims never get the same one.

@@ -196,3 +196,22 @@ def test_nothing_is_mounted_over_proc(cluster, space):
     one["spec"]["volumes"] = [{"name": "v", "emptyDir": {}}]
     space.apply(one)
     wait_for("it is refused", lambda: "cannot be mounted because it is inside /proc" in space("describe", "pod", "proc"))
+
+
+def test_an_ephemeral_claim_goes_with_its_pod(cluster, space):
+    one = box(cluster, "job", volumeMounts=[{"name": "scratch", "mountPath": "/scratch"}])
+    one["spec"]["volumes"] = [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": {
+        "accessModes": ["ReadWriteOncePod"], "resources": {"requests": {"storage": "1Gi"}}}}}}]
+    space.apply(one)
+    space("wait", "pod/job", "--for=condition=Ready", "--timeout=20s")
+    assert space.json("get", "pvc", "job-scratch")["status"]["phase"] == "Bound"
+    space("delete", "pod", "job")
+    wait_for("the claim is gone, too", lambda: not space.items("pvc"))
+
+
+def test_explained_and_applied_on_the_server(cluster, both):
+    assert "started and exchanged in order" in both("explain", "statefulset")
+    assert "klein-local" in both("explain", "pvc.spec.resources")
+    both.apply(stateful(cluster, "none", replicas=0), options=("--server-side",))
+    assert "0/0" in both("get", "sts", "none")
+    both("delete", "sts", "none")

@@ -228,3 +228,20 @@ TEST("a deleted claim stays while a pod on a node names it")
                     "patch PersistentVolumeClaim default/data {\"metadata\":{\"finalizers\":null");
     seen_done(&s);
 }
+
+TEST("a pod's ephemeral volume is a claim the pod owns, and no other pod's claim is taken for it")
+{
+    seen_init(&s);
+    seen_add(&s, &kind_pod,
+             "{'metadata':{'name':'p'},'spec':{'volumes':[{'name':'v','ephemeral':{'volumeClaimTemplate':{'metadata':"
+             "{'labels':{'a':'b'}},'spec':{'accessModes':['ReadWriteOnce']}}}}]}}");
+    ASSERT_CONTAINS(seen_plan(&s, &controller_ephemeralvolume, "default", "p"),
+                    "create PersistentVolumeClaim default/p-v");
+    seen_settle(&s, &controller_ephemeralvolume, "default", "p");
+    ASSERT_CONTAINS(object_json(seen_get(&s, &kind_persistentvolumeclaim, STR("default"), STR("p-v"))),
+                    "\"kind\":\"Pod\",\"name\":\"p\"");
+    ASSERT_STR(seen_plan(&s, &controller_ephemeralvolume, "default", "p"), "");
+    seen_add(&s, &kind_persistentvolumeclaim, "{'metadata':{'name':'p-v'},'spec':{}}");
+    ASSERT_CONTAINS(seen_plan(&s, &controller_ephemeralvolume, "default", "p"), "event EphemeralClaimConflict");
+    seen_done(&s);
+}
