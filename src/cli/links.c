@@ -77,6 +77,9 @@ int links_make_node(const struct cluster_record *c, const struct machine *node, 
 
     if (node_ns < 0)
         return -1;
+    /* The kernel takes its time to end the namespace of a machine that was destroyed: its link may still be there. */
+    const char *const old[] = { "ip", "link", "del", node->name, NULL };
+    run_command(old, edge_ns, STR_NONE, NULL, NULL);
     /* `ip` runs inside the edge's network namespace but sees the host's /proc, so the pid is the host's. */
     buf_addf(&outside, "link add %s type veth peer name eth0 netns %d\nlink set %s master br-%s\nlink set %s up\n",
              node->name, (int)node->pid, node->name, node->zone, node->name);
