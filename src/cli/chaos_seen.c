@@ -24,6 +24,24 @@ static struct seen_machine *add(struct seen *s, enum machine_kind kind, const st
     return to;
 }
 
+/* Who leads, as any server that answers tells; nobody when none does. */
+static void see_leaders(const struct cluster_record *c, struct seen *s)
+{
+    AUTO_OBJECT struct object *answer = NULL;
+    struct remote remote = { 0 };
+    struct view_iter it = { 0 };
+
+    if (remote_open_cluster(&remote, c, NULL) == 0)
+        remote_call(&remote, "GET", "/klein/v1/servers", STR_NONE, CALL_LIMIT_MS, &answer, NULL);
+    remote_close(&remote);
+    while (view_next(view_get_str(object_root(answer), STR("items")), &it))
+        for (int i = 0; i < s->machines_count; i++)
+            if (str_is(view_str(view_get_str(it.value, STR("name"))), s->machines[i].name)) {
+                s->machines[i].leader = view_bool(view_get_str(it.value, STR("leader")), false);
+                s->machines[i].store_leader = view_bool(view_get_str(it.value, STR("storeLeader")), false);
+            }
+}
+
 struct seen *cluster_see(const struct cluster_record *c, struct error *err)
 {
     struct seen *s = xnew(struct seen);
@@ -42,6 +60,8 @@ struct seen *cluster_see(const struct cluster_record *c, struct error *err)
         AUTO_FREE char *data = cluster_data_path(c, folder);
         add(s, MACHINE_NODE, &c->nodes[i], data);
     }
+    if (c->servers_count)
+        see_leaders(c, s);
     if (seen_read_processes(s, err) == 0)
         return s;
     free(s);

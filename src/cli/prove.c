@@ -164,9 +164,10 @@ static int start_load(struct prove *p, int rate, struct error *err)
     p->report.logs[LOAD_SERVICE] = probe_log_new(capacity, capacity);
     p->report.logs[LOAD_API] = probe_log_new(API_RATE * 2 * SECONDS_MAX, 0);
     p->api_findings = api_load_findings_new();
-    p->api = (struct api_load_options){
-        .servers = &p->server, .servers_count = 1, .pki_folder = p->pki, .space = PROVE_SPACE, .rate = API_RATE
-    };
+    p->api.servers = p->servers;
+    p->api.pki_folder = p->pki;
+    p->api.space = PROVE_SPACE;
+    p->api.rate = API_RATE;
     p->report.began_us = time_monotonic_us();
     p->report.began_wall_ms = time_wall_ms();
     for (int i = 0; i < 2; i++) {
@@ -275,7 +276,6 @@ static int run_all(struct prove *p, const struct catalogue_row **rows, int rows_
 static int open_cluster(struct prove *p, const char *name, struct error *err)
 {
     bool found;
-    char edge[16];
     int undone;
 
     if (cluster_undo(name, true, &undone, err) < 0 || cluster_load(name, &p->cluster, &found, err) < 0)
@@ -283,10 +283,10 @@ static int open_cluster(struct prove *p, const char *name, struct error *err)
     if (!found)
         return fail(err, ERR_NOT_FOUND, "there is no cluster '%s' on this machine: `klein up --name %s` makes one",
                     name, name);
-    cluster_edge_address(&p->cluster, edge);
-    p->url = xasprintf("https://%s:%d", edge, CLUSTER_API_PORT);
-    p->server = str_of(p->url);
-    p->pki = cluster_data_path(&p->cluster, "server/pki");
+    p->pki = cluster_pki_path(&p->cluster);
+    p->api.servers_count = (size_t)cluster_api_urls(&p->cluster, p->urls);
+    for (size_t i = 0; i < p->api.servers_count; i++)
+        p->servers[i] = str_of(p->urls[i]);
     p->chaos_folder = cluster_run_path(&p->cluster, "chaos");
     p->counts_folder = cluster_data_path(&p->cluster, "prove");
     p->prober_node = &p->cluster.nodes[p->cluster.nodes_count - 1];
@@ -294,8 +294,8 @@ static int open_cluster(struct prove *p, const char *name, struct error *err)
     snprintf(p->report.version, sizeof(p->report.version), "%s", KLEIN_VERSION);
     p->report.zones = p->cluster.zones;
     p->report.nodes = p->cluster.nodes_count;
-    p->report.servers = 1;
-    return remote_open(&p->remote, p->url, p->pki, err);
+    p->report.servers = MAX(1, p->cluster.servers_count);
+    return remote_open_cluster(&p->remote, &p->cluster, err);
 }
 
 static int own_folder(char to[4096], struct error *err)
@@ -348,7 +348,8 @@ static int run(const struct args *a, struct error *err)
     }
     prove_sample_stop(p);
     remote_close(&p->remote);
-    free(p->url);
+    for (size_t i = 0; i < p->api.servers_count; i++)
+        free(p->urls[i]);
     free(p->pki);
     free(p->chaos_folder);
     free(p->counts_folder);

@@ -18,7 +18,7 @@ struct prove {
     struct remote remote;
     struct report report;
     const char *sample_folder; /* has web/web or web */
-    char *chaos_folder, *counts_folder, *url, *pki;
+    char *chaos_folder, *counts_folder, *pki;
     char web_image[128], writer_image[128], service_ip[16];
     int pods_wanted;
     bool quick, has_writer;
@@ -27,7 +27,8 @@ struct prove {
     pid_t senders[LOADS];
     struct api_load_options api;
     struct api_load_findings *api_findings;
-    struct str server;
+    char *urls[CLUSTER_SERVERS_MAX + 1];
+    struct str servers[CLUSTER_SERVERS_MAX + 1];
 };
 
 bool prove_interrupted(void); /* Ctrl-C: stop, undo, report */

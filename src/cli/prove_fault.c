@@ -3,6 +3,7 @@
 
 #include "base/time.h"
 #include "chaos/chaos.h"
+#include "cli/up_servers.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -187,10 +188,15 @@ static bool nodes_are_ready(struct prove *p)
     return ready >= p->cluster.nodes_count;
 }
 
+static bool servers_are_ready(struct prove *p)
+{
+    return !p->cluster.servers_count || up_servers_ready(&p->cluster, &p->remote, NULL) >= p->cluster.servers_count;
+}
+
 static bool all_is_well(struct running *f)
 {
     return look_and_note(f) && f->r->ready_us && f->seen->ready >= f->p->pods_wanted &&
-           f->seen->endpoints_count >= f->p->pods_wanted && nodes_are_ready(f->p);
+           f->seen->endpoints_count >= f->p->pods_wanted && nodes_are_ready(f->p) && servers_are_ready(f->p);
 }
 
 static void wait_until_well(struct running *f)
@@ -233,7 +239,7 @@ static int restart_one(struct running *f, const struct seen_process *process)
 
     kill(process->pid, SIGTERM);
     while (!has_other_process(f->p, process->role, process->machine, process->pid) || !api_is_ready(f->p) ||
-           !nodes_are_ready(f->p)) {
+           !nodes_are_ready(f->p) || !servers_are_ready(f->p)) {
         if (time_monotonic_ms() > until_ms || prove_interrupted())
             return -1;
         prove_nap(100);
@@ -309,6 +315,83 @@ static void check_refusal(struct running *f)
               "writes are refused with a clear reason", "yes", "%.100s", result < 0 ? error_text(&err) : "accepted");
 }
 
+/* --- several servers ----------------------------------------------------------------------------------------------------- */
+
+/* The leader is asked to end: it hands over and is started again by its init. */
+static void run_move(struct running *f)
+{
+    AUTO_FREE struct seen *seen = cluster_see(&f->p->cluster, NULL);
+    pid_t pid = 0;
+
+    for (int i = 0; seen && i < seen->processes_count; i++)
+        if (seen->processes[i].role == ROLE_SERVER && seen->machines[seen->processes[i].machine].leader)
+            pid = seen->processes[i].pid;
+    if (!pid) {
+        skip(f, "no server says that it leads");
+        return;
+    }
+    f->r->done_us = time_monotonic_us();
+    kill(pid, SIGTERM);
+    watch_for(f, 3000);
+    f->r->undone_us = time_monotonic_us();
+    wait_until_well(f);
+    f->r->ended_us = time_monotonic_us();
+}
+
+/* What is left serves reads, and says of a write why it cannot be. */
+static void check_minority(struct running *f)
+{
+    AUTO_ERROR struct error err = { 0 };
+    AUTO_FREE char *pki = cluster_pki_path(&f->p->cluster);
+    AUTO_FREE char *url = xasprintf("https://%s:%d", f->p->cluster.servers[0].address, CLUSTER_API_PORT);
+    struct remote remote = { 0 };
+    int reads = -1, writes = 0;
+
+    if (remote_open(&remote, url, pki, &err) == 0) {
+        reads = remote_call(&remote, "GET", "/api/v1/namespaces/" PROVE_SPACE "/pods?resourceVersion=0", STR_NONE, 3000, NULL, &err);
+        check_add(f->r->checks, &f->r->checks_count, reads == 0, "the last server answers reads", "yes", "%.100s",
+                  reads == 0 ? "yes" : error_text(&err));
+        writes = remote_call(&remote, "POST", "/api/v1/namespaces/" PROVE_SPACE "/configmaps",
+                             STR("{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"generateName\":\"minority-\"}}"), 5000,
+                             NULL, &err);
+        check_add(f->r->checks, &f->r->checks_count,
+                  writes < 0 && err.message && (strstr(err.message, "quorum") || strstr(err.message, "majority")),
+                  "writes are refused with a clear reason", "yes", "%.100s", writes < 0 ? error_text(&err) : "accepted");
+    }
+    remote_close(&remote);
+}
+
+static void run_quorum(struct running *f)
+{
+    AUTO_ERROR struct error err = { 0 };
+    AUTO_FREE struct seen *seen = cluster_see(&f->p->cluster, &err);
+    AUTO_FREE struct fault *faults = xcalloc(2, sizeof(*faults));
+    bool needs_up = false;
+    int done = 0;
+
+    f->r->done_us = time_monotonic_us();
+    for (int i = 1; seen && i <= 2; i++) {
+        struct fault_request r = { .verb = "stop", .what = "server", .target = f->p->cluster.servers[i].name };
+        if (fault_plan(seen, &r, &faults[done], &err) < 0 || chaos_inject(f->p->chaos_folder, &faults[done], &err) < 0)
+            break;
+        done++;
+    }
+    if (done == 2) {
+        prove_nap(2000);
+        check_minority(f);
+        watch_for(f, f->row->hold_ms - 2000);
+    }
+    for (int i = 0; i < done; i++)
+        if (chaos_undo(f->p->chaos_folder, &faults[i], &needs_up, &err) < 0)
+            check_add(f->r->checks, &f->r->checks_count, false, "the fault is undone", "yes", "%s", error_text(&err));
+    f->r->undone_us = time_monotonic_us();
+    if (done < 2)
+        skip(f, error_text(&err));
+    else
+        wait_until_well(f);
+    f->r->ended_us = time_monotonic_us();
+}
+
 /* --- one fault ---------------------------------------------------------------------------------------------------------------------------- */
 
 static void run_fault(struct running *f)
@@ -362,6 +445,10 @@ void prove_fault(struct prove *p, const struct catalogue_row *row, struct fault_
         skip(&f, "nothing to break was found");
     else if (!row->verb && is(row->what, "upgrade"))
         run_upgrade(&f);
+    else if (!row->verb && is(row->what, "move"))
+        run_move(&f);
+    else if (!row->verb && is(row->what, "quorum"))
+        run_quorum(&f);
     else if (!row->verb)
         skip(&f, "this cluster has no way to do it");
     else
