@@ -195,7 +195,10 @@ static bool servers_are_ready(struct prove *p)
 
 static bool all_is_well(struct running *f)
 {
-    return look_and_note(f) && f->r->ready_us && f->seen->ready >= f->p->pods_wanted &&
+    bool kept =
+        f->row->pick == PICK_WRITER_NODE && f->r->undone_us && f->seen->writer.ready; /* it was never replaced */
+
+    return look_and_note(f) && (f->r->ready_us || kept) && f->seen->ready >= f->p->pods_wanted &&
            f->seen->endpoints_count >= f->p->pods_wanted && nodes_are_ready(f->p) && servers_are_ready(f->p);
 }
 
@@ -348,15 +351,18 @@ static void check_minority(struct running *f)
     int reads = -1, writes = 0;
 
     if (remote_open(&remote, url, pki, &err) == 0) {
-        reads = remote_call(&remote, "GET", "/api/v1/namespaces/" PROVE_SPACE "/pods?resourceVersion=0", STR_NONE, 3000, NULL, &err);
+        reads = remote_call(&remote, "GET", "/api/v1/namespaces/" PROVE_SPACE "/pods?resourceVersion=0", STR_NONE, 3000,
+                            NULL, &err);
         check_add(f->r->checks, &f->r->checks_count, reads == 0, "the last server answers reads", "yes", "%.100s",
                   reads == 0 ? "yes" : error_text(&err));
-        writes = remote_call(&remote, "POST", "/api/v1/namespaces/" PROVE_SPACE "/configmaps",
-                             STR("{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"generateName\":\"minority-\"}}"), 5000,
-                             NULL, &err);
+        writes = remote_call(
+            &remote, "POST", "/api/v1/namespaces/" PROVE_SPACE "/configmaps",
+            STR("{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"generateName\":\"minority-\"}}"), 5000,
+            NULL, &err);
         check_add(f->r->checks, &f->r->checks_count,
                   writes < 0 && err.message && (strstr(err.message, "quorum") || strstr(err.message, "majority")),
-                  "writes are refused with a clear reason", "yes", "%.100s", writes < 0 ? error_text(&err) : "accepted");
+                  "writes are refused with a clear reason", "yes", "%.100s",
+                  writes < 0 ? error_text(&err) : "accepted");
     }
     remote_close(&remote);
 }

@@ -72,6 +72,17 @@ int remote_open_any(struct remote *r, const char *const *servers, int count, con
     return 0;
 }
 
+void remote_turn(struct remote *r)
+{
+    size_t count = r->options.servers_count;
+    struct str first = r->server_texts[0];
+
+    if (count < 2)
+        return;
+    memmove(r->server_texts, r->server_texts + 1, (count - 1) * sizeof(first));
+    r->server_texts[count - 1] = first;
+}
+
 void remote_close(struct remote *r)
 {
     tls_context_unref(r->tls);
@@ -99,7 +110,8 @@ static int request(struct remote *r, const char *method, const char *target, str
     };
     int status;
 
-    r->options.connect_timeout_ms = timeout_ms;
+    /* One that cannot be reached leaves time for the others. */
+    r->options.connect_timeout_ms = MAX(timeout_ms / (int64_t)MAX(r->options.servers_count, (size_t)1), 50);
     if (http_fetch_blocking(&r->options, &call, &status, ret, err) < 0)
         return -1;
     if (status / 100 == 2)

@@ -23,6 +23,8 @@ int remote_open_any(struct remote *r, const char *const *servers, int count, con
 struct cluster_record;
 int remote_open_cluster(struct remote *r, const struct cluster_record *c, struct error *err);
 void remote_close(struct remote *r);
+/* Ask the next server first from now on: this one is slow or gone. */
+void remote_turn(struct remote *r);
 /* body empty: none. Any answer but 2xx is a failure with the Status' own message. *ret (may be NULL) is the answer's object. */
 int remote_call(struct remote *r, const char *method, const char *target, struct str body, int64_t timeout_ms,
                 struct object **ret, struct error *err);
