@@ -274,6 +274,12 @@ TEST("below the partition pods stay as they were, also those that come back")
     settle_running(3);
     ASSERT_STR(image_of("web-2"), "new");
     ASSERT_STR(image_of("web-1"), "i");
+    for (int i = 0; i < 3; i++) {
+        AUTO_FREE char *name = xasprintf("web-%d", i);
+
+        run(name);
+    }
+    ASSERT_INT(count_lines(plan(), "delete Pod"), 0); /* nor is one exchanged for the same */
     seen_remove(&s, &kind_pod, "default", "web-0");
     settle();
     ASSERT_STR(image_of("web-0"), "i");

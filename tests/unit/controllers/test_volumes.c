@@ -109,8 +109,8 @@ TEST("of the volumes made by hand the smallest that fits is bound")
     add_volume("small", "1Gi", "", ",'storageClassName':'hand'");
     add_volume("large", "9Gi", "", ",'storageClassName':'hand'");
     add_volume("right", "5Gi", "", ",'storageClassName':'hand'");
-    add_volume("other", "5Gi", "", ",'storageClassName':'else'");
-    add_volume("taken", "5Gi", "", ",'storageClassName':'hand','claimRef':{'namespace':'x','name':'y','uid':'z'}");
+    add_volume("foreign", "5Gi", "", ",'storageClassName':'else'");
+    add_volume("another", "5Gi", "", ",'storageClassName':'hand','claimRef':{'namespace':'x','name':'y','uid':'z'}");
     add_claim("hand", "4Gi", "", "");
     seen_settle(&s, &controller_persistentvolumeclaim, "default", "data");
     ASSERT_STR(claim_field("spec", "volumeName"), "right");
