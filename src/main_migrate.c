@@ -212,6 +212,13 @@ int server_migrate(const struct args *a, struct error *err)
 
 /* --- recover: one member that is left becomes a cluster of one ------------------------------------------------------------ */
 
+static void on_exit_ignored(struct process *p, struct process_exit how, void *arg)
+{
+    (void)p;
+    (void)how;
+    (void)arg;
+}
+
 static pid_t start_etcd(const char *data, const char *name, int client_port, int peer_port, struct error *err)
 {
     AUTO_FREE char *folder = xasprintf("%s/etcd", data);
@@ -239,8 +246,8 @@ static pid_t start_etcd(const char *data, const char *name, int client_port, int
         return fail_sys(err, errno, "open '%s'", log);
     struct loop *loop = loop_new_system(env_system());
     p = process_spawn(
-        loop, &(struct process_options){ .argv = argv, .fds = fds, .fds_count = 2, .kill_on_parent_death = true }, NULL,
-        NULL, err);
+        loop, &(struct process_options){ .argv = argv, .fds = fds, .fds_count = 2, .kill_on_parent_death = true },
+        on_exit_ignored, NULL, err);
     pid_t pid = p ? process_pid(p) : -1;
     if (p)
         process_forget(p);
@@ -248,14 +255,23 @@ static pid_t start_etcd(const char *data, const char *name, int client_port, int
     return pid;
 }
 
+static void on_stream(struct listener *l, struct stream *s, void *arg)
+{
+    (void)l;
+    (void)arg;
+    stream_close(s);
+}
+
 static int free_port(void)
 {
+    static const struct listener_callbacks callbacks = { .on_stream = on_stream };
     struct address any;
     struct listener *l;
     int port = 0;
     struct loop *loop = loop_new_system(env_system());
 
-    if (address_parse(STR("127.0.0.1:0"), &any, NULL) == 0 && (l = listener_new(loop, &any, NULL, NULL, NULL, NULL))) {
+    if (address_parse(STR("127.0.0.1:0"), &any, NULL) == 0 &&
+        (l = listener_new(loop, &any, NULL, &callbacks, NULL, NULL))) {
         struct address at = listener_address(l);
         port = address_port(&at);
         listener_close(l);
