@@ -88,7 +88,7 @@ int etcd_refusal(struct etcd_engine *e, struct error *err)
 
 void etcd_damaged(const struct error *err)
 {
-    log_error("etcd holds a value that is not what was written; the process ends rather than serve it", KV_ERR(err));
+    log_error("what etcd tells is not what was written; the process ends rather than serve it", KV_ERR(err));
     abort();
 }
 

@@ -351,6 +351,14 @@ static void tell_failures(struct etcd_batch *b)
 
         if (!w)
             continue;
+        if (b->answered &&
+            !w->failed) { /* etcd has done such things (issue 17529): nothing told is worth anything then */
+            AUTO_ERROR struct error err = { 0 };
+
+            fail(&err, ERR_INTERNAL, "etcd's watch left out the change of '%.*s' at its revision %lld",
+                 STR_ARG(w->w.key), (long long)b->mod);
+            etcd_damaged(&err);
+        }
         if (w->failed) {
             release(b->engine, w);
             b->writes[i] = NULL;

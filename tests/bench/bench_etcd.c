@@ -242,7 +242,15 @@ static void failover(void)
         for (int64_t end = time_monotonic_ms() + WAIT_MS; !bench.recovered_us && time_monotonic_ms() < end;)
             run_for(2);
         if (!bench.recovered_us) {
-            fprintf(stderr, "no write within %d ms after a kill\n", WAIT_MS);
+            struct store_etcd_health h;
+
+            store_etcd_health(bench.a, &h);
+            fprintf(
+                stderr,
+                "no write within %d ms after kill %d: ready %d, quorum %d, waiting %zu, in doubt %zu, settled %llu, "
+                "asked %.*s, watch %.*s, %.*s\n",
+                WAIT_MS, i, h.ready, h.quorum, h.waiting, h.in_doubt, (unsigned long long)h.settlements,
+                STR_ARG(h.endpoint), STR_ARG(h.watch_endpoint), STR_ARG(h.error));
             exit(1);
         }
         sample(&took, bench.recovered_us - bench.killed_us);
@@ -274,12 +282,17 @@ static void check_perf(void)
         printf("etcdctl check perf did not run: %s\n", error_text(&err));
         return;
     }
-    if (exit.code != 0 && !out.n)
-        printf("etcdctl check perf failed: %.*s\n", STR_ARG(buf_str(&out_err)));
     text = buf_str(&out);
-    while (str_next(&text, '\n', &line))
-        if (str_contains(line, STR("PASS")) || str_contains(line, STR("FAIL")))
-            printf("etcdctl check perf --load=l: %.*s\n", STR_ARG(line));
+    bool told = false;
+    while (str_next(&text, '\n', &line)) {
+        if (!str_contains(line, STR("PASS")) && !str_contains(line, STR("FAIL")))
+            continue;
+        printf("etcdctl check perf --load=l: %.*s\n", STR_ARG(line));
+        told = true;
+    }
+    if (!told)
+        printf("etcdctl check perf ended with code %d, signal %d: %.*s %.*s\n", exit.code, exit.signal,
+               STR_ARG(str_part(buf_str(&out_err), 0, 500)), STR_ARG(str_part(buf_str(&out), 0, 500)));
 }
 
 static void on_closed(void *arg)
