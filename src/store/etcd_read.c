@@ -308,7 +308,7 @@ static void history_open(void *arg)
         mod = MAX(mod - 1, (int64_t)1);
     r->decoder = (struct etcd_decoder){ .base = e->first_revision, .prefix = e->o.prefix };
     r->timer.fn = on_history_silent;
-    loop_timer_start(&r->timer, HISTORY_SILENCE_MS);
+    loop_timer_start(&r->timer, HISTORY_SILENCE_MS << MIN(r->tries, (size_t)3));
     r->stream = etcd_stream_open(e->client, r->endpoint, e->o.prefix, mod, HISTORY_SILENCE_MS, &history_callbacks, r);
 }
 

@@ -11,6 +11,11 @@
 
 #define OPEN_TIMEOUT_MS 1000
 #define RETRY_MS        50
+/*
+ * A member that has to look through all changes since we were away tells nothing until it has: going on to the next one in the usual
+ * time would begin that anew for ever. So each move without an event between gives twice the time, up to half a minute.
+ */
+#define SILENT_SHIFT_MAX 7
 
 static void stream_open(void *arg);
 
@@ -89,6 +94,8 @@ static void on_event(void *arg, const Etcdpb__Event *raw)
     if (e->phase == ETCD_LOST)
         return;
     e->heard_ms = etcd_now_ms(e);
+    e->stream_silent = 0;
+    e->stream_tries = 0;
     if (etcd_decode(&e->decoder, raw, &ev, &err) < 0) {
         if (err.code == ERR_INTERNAL)
             etcd_damaged(&err);
@@ -213,12 +220,10 @@ void etcd_watch_check(struct etcd_engine *e)
 
     if (e->phase == ETCD_OPENING || !e->stream_open)
         return;
-    if (now_ms - e->heard_ms > e->o.attempt_ms)
-        e->stream_tries = e->stream_tries > 8 ? 8 : e->stream_tries;
-    else
-        e->stream_tries = 0;
-    if (e->owed_since_ms && now_ms - MAX(e->owed_since_ms, e->heard_ms) > etcd_attempt_ms(e)) {
-        e->owed_since_ms = now_ms; /* the next member gets as much time */
+    if (e->owed_since_ms &&
+        now_ms - MAX(e->owed_since_ms, e->heard_ms) > etcd_attempt_ms(e) << MIN(e->stream_silent, SILENT_SHIFT_MAX)) {
+        e->owed_since_ms = now_ms;
+        e->stream_silent++;
         etcd_watch_move(e, "changes that were made do not arrive");
         return;
     }
