@@ -423,50 +423,6 @@ void etcd_batches_drop(struct etcd_engine *e)
 
 /* --- answers ------------------------------------------------------------------------------------------------------ */
 
-/* What a range of one key found: its revision (0: absent) and value. */
-static uint64_t found(struct etcd_engine *e, const Etcdpb__NestedTxnResponse *m, size_t i, struct str *ret_value,
-                      int64_t *ret_mod)
-{
-    const Etcdpb__NestedOp *op = i < m->n_responses ? m->responses[i] : NULL;
-    AUTO_ERROR struct error err = { 0 };
-    struct str key;
-    uint64_t revision = 0;
-
-    *ret_value = STR_NONE;
-    *ret_mod = 0;
-    if (!op || op->response_case != ETCDPB__NESTED_OP__RESPONSE_RESPONSE_RANGE || !op->response_range->n_kvs)
-        return 0;
-    if (etcd_decode_kv(e->first_revision, e->o.prefix, op->response_range->kvs[0], &key, ret_value, &revision, &err) <
-        0)
-        etcd_damaged(&err);
-    *ret_mod = op->response_range->kvs[0]->mod_revision;
-    return revision;
-}
-
-/* -1: refused, with err. 0: what it expects is there after all; *ret_mod tells where. As in store_open_memory()'s engine. */
-static int judge(struct etcd_engine *e, struct etcd_write *w, const Etcdpb__NestedTxnResponse *m, int64_t *ret_mod,
-                 struct error *err)
-{
-    const struct store_write *s = &w->w;
-    struct str value, guard_value;
-    int64_t guard_mod;
-    uint32_t place;
-    uint64_t guard = s->guard_key.n ? found(e, m, 1, &guard_value, &guard_mod) : 0;
-    uint64_t have = w->have = found(e, m, 0, &value, ret_mod);
-
-    if (s->guard_key.n &&
-        (guard != s->guard_revision || (guard && !etcd_revision_split(e->first_revision, guard, ret_mod, &place))))
-        return fail(err, ERR_TERM_OVER, "the writer's term is over: '%.*s' has changed", STR_ARG(s->guard_key));
-    if (s->expect == STORE_EXPECT_ABSENT && have)
-        return fail(err, ERR_ALREADY_EXISTS, "key '%.*s' exists already", STR_ARG(s->key));
-    if (!have && (s->type == STORE_DELETE || (s->expect != STORE_EXPECT_ANY && s->expect != STORE_EXPECT_ABSENT)))
-        return fail(err, ERR_NOT_FOUND, "key '%.*s' not found", STR_ARG(s->key));
-    if (s->expect == STORE_EXPECT_VALUE ? !str_eq(s->expect_value, value)
-                                        : s->expect != STORE_EXPECT_ANY && s->expect != have)
-        return fail(err, ERR_CONFLICT, "key '%.*s' has changed", STR_ARG(s->key));
-    return 0;
-}
-
 /* Returns whether write i is to be sent again. */
 static bool take_result(struct etcd_batch *b, size_t i, const Etcdpb__ResponseOp *op)
 {
@@ -481,7 +437,7 @@ static bool take_result(struct etcd_batch *b, size_t i, const Etcdpb__ResponseOp
     }
     if (!op)
         return true;
-    if (judge(e, w, op->response_txn, &mod, &w->error) == 0) {
+    if (etcd_judge(e, w, op->response_txn, &mod, &w->error) == 0) {
         w->mod = mod;
         return true;
     }

@@ -4,7 +4,7 @@
  *   etcd.c           open, close, the clock, what is known of the cluster
  *   etcd_session.c   the session key: opening, and settling what has no answer
  *   etcd_batch.c     writes become transactions, answers become results
- *   etcd_pack.c      what a transaction looks like
+ *   etcd_pack.c      what a transaction looks like, and its refusals
  *   etcd_watch.c     the watch: changes are told, batches recognised, barriers passed
  *   etcd_read.c      lists, history, compaction
  *   etcd_value.h     headers, revisions; etcd_stream.h: one watch of etcd; etcd_client.h: calls
@@ -160,7 +160,10 @@ void etcd_barrier(struct store *s, store_done_fn *done, void *arg);
 void etcd_barrier_wait(struct etcd_engine *e, bool alone, store_done_fn *done, void *arg);
 void etcd_batches_send(struct etcd_engine *e);
 void etcd_batch_pack(const struct etcd_batch *b, struct buf *to); /* etcd_pack.c */
-void etcd_batch_passed(struct etcd_batch *b);                     /* the watch is beyond it */
+/* Why write `w` was refused: -1 with err and w->have. 0: what it expects is there after all, and *ret_mod tells where. */
+int etcd_judge(struct etcd_engine *e, struct etcd_write *w, const Etcdpb__NestedTxnResponse *m, int64_t *ret_mod,
+               struct error *err);
+void etcd_batch_passed(struct etcd_batch *b); /* the watch is beyond it */
 void etcd_batch_repeat(struct etcd_batch *b); /* it never happened: send its writes again; frees it */
 void etcd_write_succeeded(struct etcd_batch *b, size_t i, uint64_t revision);
 struct etcd_batch *etcd_batch_of(struct etcd_engine *e, struct str marker);
