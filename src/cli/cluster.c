@@ -125,7 +125,7 @@ static bool number_in_records(int number)
 }
 
 /* One server in each zone, then a second one, and so on. A single server needs no machine of its own. */
-static void plan_servers(struct cluster_record *c, int count)
+void cluster_plan_servers(struct cluster_record *c, int count)
 {
     for (int i = 0; i < count && count > 1; i++) {
         struct machine *m = &c->servers[c->servers_count++];
@@ -156,7 +156,7 @@ int cluster_plan(struct cluster_record *ret, const char *name, const struct clus
                     FIRST_NUMBER, LAST_NUMBER);
     snprintf(c->edge.name, sizeof(c->edge.name), "edge");
     snprintf(c->edge.address, sizeof(c->edge.address), "10.%d.255.2", c->number & 255);
-    plan_servers(c, shape->servers);
+    cluster_plan_servers(c, shape->servers);
     for (int zone = 0; zone < zones; zone++)
         for (int i = 0; i < nodes_per_zone; i++) {
             struct machine *m = &c->nodes[c->nodes_count++];

@@ -60,6 +60,8 @@ struct cluster_shape {
     bool etcd;
 };
 int cluster_plan(struct cluster_record *ret, const char *name, const struct cluster_shape *shape, struct error *err);
+/* Names, zones and addresses of servers with machines of their own, for a record that has none; 1: it stays on the edge. */
+void cluster_plan_servers(struct cluster_record *c, int count);
 /* One `up` or `down` of a cluster at a time; returns a descriptor to close. */
 int cluster_lock(const char *name, struct error *err);
 /* Held while a new cluster chooses its number and is recorded: short, over all clusters. */

@@ -7,6 +7,7 @@
 extern const struct subcommand command_backup;
 extern const struct subcommand command_chaos;
 extern const struct subcommand command_down;
+extern const struct subcommand command_grow;
 extern const struct subcommand command_init;
 extern const struct subcommand command_prove;
 extern const struct subcommand command_restore;
