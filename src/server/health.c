@@ -3,6 +3,7 @@
 #include "server/fresh.h"
 #include "server/response.h"
 #include "server/server_internal.h"
+#include "server/servers.h"
 
 static bool health_ping(struct server *s)
 {
@@ -19,7 +20,7 @@ static bool health_store_writes(struct server *s)
 {
     struct store_stats stats = { 0 };
     store_stats(s->store, &stats);
-    return !stats.read_only;
+    return !stats.read_only && !servers_refuse_writes(s);
 }
 
 static bool health_store_quorum(struct server *s)

@@ -161,7 +161,7 @@ static double metric_disk_bytes(struct server *s)
 }
 static double metric_read_only(struct server *s)
 {
-    return stats_of(s).read_only ? 1 : 0;
+    return stats_of(s).read_only || servers_refuse_writes(s) ? 1 : 0;
 }
 static double metric_leader(struct server *s)
 {

@@ -38,6 +38,9 @@ struct http_client *servers_reach(struct server *s, struct str name);
 /* False when the store has answered nobody for some seconds: /readyz tells it, /livez does not. True on SQLite. */
 bool servers_store_answers(struct server *s);
 
+/* The disks of a majority are almost full: puts of objects are refused. */
+bool servers_refuse_writes(struct server *s);
+
 /* Rows of metrics.def; 0 on SQLite where there is nothing to tell. */
 double metric_store_members(struct server *s);
 double metric_store_answers(struct server *s);

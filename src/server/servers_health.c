@@ -242,6 +242,13 @@ bool servers_store_answers(struct server *s)
     return h.no_quorum_ms < NO_QUORUM_READY_MS;
 }
 
+bool servers_refuse_writes(struct server *s)
+{
+    const struct servers *v = servers_of(s);
+
+    return v && v->refusing;
+}
+
 void servers_health_start(struct servers *v)
 {
     loop_timer_init(&v->look, v->server->loop, look, v);

@@ -545,6 +545,32 @@ void servers_local_stop(struct servers_local *l)
     l->pour = NULL;
 }
 
+void servers_local_renew(struct servers_local *l)
+{
+    AUTO_ERROR struct error err = { 0 };
+    AUTO_FREE char *pki = xasprintf("%s/pki", data_of(l));
+    struct etcd_pki now = { 0 };
+    bool changed = false;
+
+    if (!l->pki.folder)
+        return;
+    if (etcd_pki_open(&now, pki, str_of(l->record.name), str_of(l->record.address), l->server->env, &changed, &err) <
+        0) {
+        log_error("etcd's certificate cannot be renewed; trying again", KV_ERR(&err));
+        return;
+    }
+    struct tls_context *tls = changed ? etcd_pki_tls(&now, &err) : NULL;
+    if (tls) {
+        /* etcd itself reads the files anew with each connection. */
+        store_etcd_set_tls(l->server->store, tls);
+        etcd_admin_set_tls(l->admin, tls);
+        tls_context_unref(l->tls);
+        l->tls = tls;
+        log_info("etcd's certificate renewed");
+    }
+    etcd_pki_done(&now);
+}
+
 void servers_local_end_admin(struct servers_local *l)
 {
     struct etcd_admin *admin = TAKE(l->admin);

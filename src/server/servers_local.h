@@ -39,6 +39,8 @@ void servers_open(struct server *s, server_done_fn *done, void *arg);
 struct servers_local *servers_local(struct server *s); /* NULL before servers_open() and for a server in memory */
 bool servers_name_is_good(struct str name);            /* a DNS label */
 void servers_local_stop(struct servers_local *l);      /* an opening under way ends without `done`; NULL is fine */
+/* Renew etcd's certificate where a third of its life is left; blocking, a few small files. */
+void servers_local_renew(struct servers_local *l);
 void servers_local_end_admin(
     struct servers_local *l); /* open calls end with ERR_UNAVAILABLE now; there is none afterwards */
 void servers_local_free(struct servers_local *l); /* etcd runs on; NULL is fine */

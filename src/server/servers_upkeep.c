@@ -12,16 +12,18 @@
 
 #include <stdlib.h>
 
-#define KEEP_EVERY_MS (1 * MINUTE_MS)
-#define AIR_MIN_BYTES ((int64_t)(128 * MIB)) /* less is not worth the pause */
-#define PER_MEMBER_MS (60 * MINUTE_MS)       /* a member is defragmented at most so often */
-#define BEHIND_MIN    (1000 * (uint64_t)STORE_ETCD_POSITIONS)
+#define KEEP_EVERY_MS  (1 * MINUTE_MS)
+#define AIR_MIN_BYTES  ((int64_t)(128 * MIB)) /* less is not worth the pause */
+#define RENEW_EVERY_MS (6 * HOUR_MS)
+#define PER_MEMBER_MS  (60 * MINUTE_MS) /* a member is defragmented at most so often */
+#define BEHIND_MIN     (1000 * (uint64_t)STORE_ETCD_POSITIONS)
 
 struct servers_upkeep {
     struct servers *servers;
     struct loop_timer timer;
     bool busy;
-    int64_t last_ms; /* of a defragmentation */
+    int64_t renewed_ms; /* when certificates were looked at */
+    int64_t last_ms;    /* of a defragmentation */
 };
 
 bool servers_leads(struct servers *v)
@@ -99,6 +101,10 @@ static void keep(void *arg)
     struct servers *v = u->servers;
 
     loop_timer_start(&u->timer, KEEP_EVERY_MS);
+    if (loop_now_ms(v->server->loop) - u->renewed_ms >= RENEW_EVERY_MS) {
+        u->renewed_ms = loop_now_ms(v->server->loop);
+        servers_local_renew(v->local);
+    }
     if (u->busy || !servers_leads(v))
         return;
     etcd_admin_alarms(v->local->admin, on_alarms, u);
@@ -115,6 +121,7 @@ void servers_upkeep_start(struct servers *v)
         return;
     v->upkeep = xnew(struct servers_upkeep);
     v->upkeep->servers = v;
+    v->upkeep->renewed_ms = loop_now_ms(v->server->loop);
     loop_timer_init(&v->upkeep->timer, v->server->loop, keep, v->upkeep);
     loop_timer_start(&v->upkeep->timer, KEEP_EVERY_MS);
 }
