@@ -42,11 +42,12 @@ static struct str text_of(const struct value *v, const char *name)
 static const struct {
     const char *member, *file;
     mode_t mode;
+    bool of_etcd; /* only with a member on this machine */
 } files[] = {
     /* Keys first: a certificate whose key is missing is an error at the next start, a key without certificate is not. */
     { "serviceAccountKey", "service-account.key", 0600 },
-    { "etcdCaKey", "etcd-ca.key", 0600 },
-    { "etcdCa", "etcd-ca.crt", 0644 },
+    { "etcdCaKey", "etcd-ca.key", 0600, true },
+    { "etcdCa", "etcd-ca.crt", 0644, true },
     { "caKey", "ca.key", 0600 },
     { "ca", "ca.crt", 0644 },
 };
@@ -120,19 +121,22 @@ static int keep(struct servers_joining *j, const struct value *v, struct error *
     size_t count = value_type(list) == VALUE_ARRAY ? MIN(list->items_count, (uint32_t)SERVERS_MAX) : 0;
 
     for (size_t i = 0; i < ARRAY_SIZE(files); i++)
-        if (!text_of(v, files[i].member).n)
+        if (!text_of(v, files[i].member).n && (j->o.peer_url || !files[i].of_etcd))
             return fail(err, ERR_INTERNAL, "the server's answer lacks '%s'", files[i].member);
     if (check_authority(j, v, err) < 0 || check_settings(j, v, err) < 0 || check_folder(j, folder, err) < 0 ||
         file_mkdirs(folder, 0700, err) < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         AUTO_FREE char *path = xasprintf("%s/%s", folder, files[i].file);
+        if (files[i].of_etcd && !j->o.peer_url)
+            continue;
         if (file_write(path, text_of(v, files[i].member), files[i].mode, err) < 0)
             return -1;
     }
     for (size_t i = 0; i < count; i++)
         endpoints[i] = value_to_str(list->items[i]);
-    server_record_set_endpoints(j->o.record, endpoints, count);
+    if (j->o.peer_url)
+        server_record_set_endpoints(j->o.record, endpoints, count);
     server_record_set(&j->o.record->cluster_token, text_of(etcd, "clusterToken"));
     server_record_set(&j->o.record->initial_cluster, text_of(etcd, "initialCluster"));
     j->o.record->learning = j->o.peer_url != NULL;

@@ -10,7 +10,7 @@ import pytest
 from lib.api import Api
 from lib.cluster import Cluster, in_netns, kill
 from lib.objects import configmap
-from lib.process import free_port
+from lib.process import free_port, run, start, stop
 from lib.server import Server, klein_program
 from lib.wait import wait_for
 
@@ -32,7 +32,11 @@ def trio(tmp_path):
 @pytest.fixture
 def solo(tmp_path):
     """One server on etcd, without nodes."""
-    one = Server(tmp_path, "--store", "etcd", "--name", "solo", "--address", "127.0.0.1", "--etcd-client-port", str(free_port()),
+    yield from on_etcd(tmp_path)
+
+
+def on_etcd(folder):
+    one = Server(folder, "--store", "etcd", "--name", "solo", "--address", "127.0.0.1", "--etcd-client-port", str(free_port()),
                  "--etcd-peer-port", str(free_port()))
     yield one
     for _ in range(2):  # the server first, or it would start etcd again
@@ -280,3 +284,64 @@ def test_wrong_shapes():
     """Several servers on SQLite are refused in a sentence."""
     done = subprocess.run([klein_program(), "up", "--servers", "3", "--store", "sqlite"], capture_output=True, text=True)
     assert done.returncode == 2 and "SQLite cannot" in done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 700 MiB in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=700m", "tmpfs", str(folder))
+    yield folder
+    run("umount", "-l", str(folder))
+
+
+def test_a_full_disk(small_disk):
+    """Before the disk is full writes are refused in words, deletes are not; with space again they are accepted by themselves."""
+    for one in on_etcd(small_disk):
+        one.start()
+        api = one.admin()
+        api.made(MAPS, configmap("before", a="1"))
+        filler = small_disk / "filler"
+        space = os.statvfs(small_disk)
+        with open(filler, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - 40 * 1024 * 1024)
+        message = wait_for("a write is refused", lambda: refusal(api.post(MAPS, configmap("refused"))))
+        assert "almost full" in message
+        assert api.get("/readyz").code == 500 and api.get("/livez").code == 200
+        assert api.delete(f"{MAPS}/before").code == 200
+        filler.unlink()
+        wait_for("writes are accepted", lambda: api.post(MAPS, configmap("after")).code == 201)
+        assert api.get("/readyz").code == 200
+
+
+def refusal(answer):
+    return answer.code == 503 and answer.json["message"]
+
+
+def test_an_etcd_of_ones_own(tmp_path):
+    """klein on an etcd cluster that somebody else runs: nothing is started, the state is under a prefix, and a second server shares it."""
+    client, peer = free_port(), free_port()
+    etcd = start(["etcd", "--data-dir", str(tmp_path / "etcd"), "--listen-client-urls", f"http://127.0.0.1:{client}",
+                  "--advertise-client-urls", f"http://127.0.0.1:{client}", "--listen-peer-urls", f"http://127.0.0.1:{peer}",
+                  "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}", "--initial-cluster",
+                  f"default=http://127.0.0.1:{peer}"], stderr=subprocess.DEVNULL)
+    one = Server(tmp_path / "one", "--etcd-endpoints", f"http://127.0.0.1:{client}", "--etcd-prefix", "here", "--name", "one")
+    try:
+        os.makedirs(one.folder)
+        one.start()
+        one.admin().made(MAPS, configmap("shared"))
+        assert not os.path.exists(one.file("etcd.json"))
+        token = solo_klein(one, "token", "--for-server").strip()
+        two = Server(tmp_path / "two", "--etcd-endpoints", f"http://127.0.0.1:{client}", "--etcd-prefix", "here", "--name", "two",
+                     "--join", f"https://127.0.0.1:{one.port}", "--token", token)
+        os.makedirs(two.folder)
+        try:
+            two.start()
+            assert two.admin().get(f"{MAPS}/shared").code == 200
+            assert [item["name"] for item in items_of(two.admin())] == ["one", "two"]
+        finally:
+            two.kill()
+    finally:
+        one.kill()
+        stop(etcd)
