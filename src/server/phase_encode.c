@@ -121,8 +121,11 @@ void encode_late(struct request *r)
 {
     if (r->source == REQUEST_LOCAL)
         local_answer(r);
-    else if (r->exchange && !r->core.response_started)
+    else if (r->exchange && !r->core.response_started) {
+        r->core.answered_exchange = r->exchange;
+        http_exchange_hold(r->exchange);
         answer_error(r);
+    }
 }
 
 enum phase_result phase_encode(struct request *r)

@@ -73,6 +73,7 @@ static void request_free(struct request *r)
     object_unref(r->object);
     object_unref(r->result);
     error_done(&r->err);
+    http_exchange_release(r->core.answered_exchange);
     arena_done(&r->arena);
     free(r);
 }
@@ -93,6 +94,8 @@ static void forget_attempt(struct request *r)
 /* The one door: from the present phase with its result to the next. */
 static void step(struct request *r, enum phase_result result)
 {
+    if (r->core.answered_late && result == PHASE_RESTART)
+        result = PHASE_FAILED;
     switch (result) {
     case PHASE_DONE:
         r->phase++;
@@ -120,6 +123,8 @@ static void step(struct request *r, enum phase_result result)
         assert(!"a request cannot be resumed to wait");
     }
     r->core.admission_step = 0;
+    if (r->phase >= PHASE_OF_encode)
+        loop_timer_stop(&r->core.deadline);
 }
 
 /*
@@ -132,19 +137,25 @@ static void on_deadline(void *arg)
     if (r->gone)
         return;
     error_done(&r->err);
-    request_fail(
-        r, ERR_TIMEOUT,
-        "the store has not told within %d s whether this was written: it has no majority of its members, or they are "
-        "slow; the write may still happen, so look before you repeat it",
-        (int)(ANSWER_AFTER_MS / SECOND_MS));
+    if (r->phase < PHASE_OF_perform)
+        request_fail(r, ERR_UNAVAILABLE,
+                     "nothing was written: an earlier write of the same object still waits for the store, which has no "
+                     "majority of its members, or they are slow");
+    else
+        request_fail(r, ERR_TIMEOUT,
+                     "the store has not told within %d s whether this was written: it has no majority of its members, "
+                     "or they are "
+                     "slow; the write may still happen, so look before you repeat it",
+                     (int)(ANSWER_AFTER_MS / SECOND_MS));
     r->core.answered_late = true;
     encode_late(r);
 }
 
 static void watch_deadline(struct request *r)
 {
-    if (r->phase != PHASE_OF_perform || r->core.answered_late || !fresh_is_needed(r->server) ||
-        str_is(r->info.verb, "get") || str_is(r->info.verb, "list") || request_is_long_running(r))
+    if (r->phase < PHASE_OF_fresh || r->phase > PHASE_OF_perform || !fresh_is_needed(r->server) ||
+        r->core.answered_late || loop_timer_running(&r->core.deadline) || str_is(r->info.verb, "get") ||
+        str_is(r->info.verb, "list") || request_is_long_running(r))
         return;
     loop_timer_init(&r->core.deadline, r->server->loop, on_deadline, r);
     loop_timer_start(&r->core.deadline, ANSWER_AFTER_MS);
@@ -176,9 +187,8 @@ void request_resume(struct request *r, enum phase_result result)
 {
     assert(!r->core.running);
     r->cancel = NULL;
-    loop_timer_stop(&r->core.deadline);
-    if (r->core.answered_late && result == PHASE_RESTART)
-        result = PHASE_FAILED;
+    if (r->core.answered_late && r->phase < PHASE_OF_perform)
+        result = PHASE_FAILED; /* what was not sent will not be */
     /* Admission goes on with its next step, in the same phase. */
     if (result == PHASE_DONE && (r->phase == PHASE_OF_mutate || r->phase == PHASE_OF_admit)) {
         r->core.admission_step++;

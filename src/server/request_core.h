@@ -26,9 +26,10 @@ struct request_core {
     struct fresh_wait wait;
     struct loop_timer look; /* for a revision that has not come yet */
     int64_t look_since_ms;
-    struct loop_timer deadline; /* of a write whose outcome the store does not tell */
-    bool answered_late;         /* it was answered with 504; its end only cleans up */
-    struct str reserved_key;    /* admission/service_reserve.h: the write is guarded by it */
+    struct loop_timer deadline;              /* of a write whose outcome the store does not tell */
+    struct http_exchange *answered_exchange; /* holds what the request was made of */
+    bool answered_late;                      /* it was answered with 504; its end only cleans up */
+    struct str reserved_key;                 /* admission/service_reserve.h: the write is guarded by it */
     uint64_t reserved_revision;
     uint64_t judged_at;  /* revision of the state the attempt began with */
     bool fresh;          /* a barrier was passed since the request began */

@@ -61,7 +61,7 @@ struct exchange {
     size_t high_bytes, max_bytes;
     bool started, ended; /* by the handler */
     bool handled;        /* the handler has seen it */
-    bool gone, gone_told, transport_done;
+    bool gone, gone_told, transport_done, held;
     bool no_body, chunked, want_drained;
     bool pending_drained, pending_gone;
     struct http_exchange_channel *as_channel;

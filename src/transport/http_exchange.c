@@ -114,7 +114,7 @@ static void run(void *arg)
         if (x->cb && x->cb->on_gone)
             x->cb->on_gone(&x->pub, x->pub.user);
     }
-    if (x->ended && x->transport_done)
+    if (x->ended && x->transport_done && !x->held)
         exchange_free(x);
 }
 
@@ -180,6 +180,19 @@ void exchange_drained(struct exchange *x)
     x->want_drained = false;
     x->pending_drained = true;
     later(x);
+}
+
+void http_exchange_hold(struct http_exchange *x)
+{
+    of(x)->held = true;
+}
+
+void http_exchange_release(struct http_exchange *x)
+{
+    if (!x)
+        return;
+    of(x)->held = false;
+    later(of(x));
 }
 
 /* --- request body --- */

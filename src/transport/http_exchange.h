@@ -62,6 +62,10 @@ struct http_exchange_callbacks {
 void http_exchange_set_callbacks(struct http_exchange *x, const struct http_exchange_callbacks *cb, void *user);
 bool http_exchange_is_gone(const struct http_exchange *x);
 
+/* The request and its collected body outlive the answer, until released (NULL is fine): for work that goes on behind an early answer. */
+void http_exchange_hold(struct http_exchange *x);
+void http_exchange_release(struct http_exchange *x);
+
 /* --- request body: pick one of the two; an unread body is dropped when the exchange ends --- */
 
 /* The whole body, valid as long as the exchange; err: ERR_TOO_LARGE, or the client broke off (still end the exchange). */
