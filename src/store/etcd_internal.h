@@ -110,7 +110,7 @@ struct etcd_engine {
     int64_t heard_ms;            /* something came through the watch */
     int64_t owed, owed_since_ms; /* a change that exists and was not told; since 0: none */
     size_t stream_tries;         /* since one was open and told something */
-    int stream_silent;           /* moves since the last event: each gives the next member twice the time */
+    int stream_silent;           /* tries in vain since the last event: each gives the next member twice the time */
 
     /* reads */
     struct list reads; /* of struct etcd_read */

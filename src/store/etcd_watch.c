@@ -13,9 +13,11 @@
 #define RETRY_MS        50
 /*
  * A member that has to look through all changes since we were away tells nothing until it has: going on to the next one in the usual
- * time would begin that anew for ever. So each move without an event between gives twice the time, up to half a minute.
+ * time would begin that anew for ever, and while it looks it opens no other watch either (etcd's syncWatchers holds the lock). So each
+ * try without an event between gives twice the time, up to half a minute.
  */
 #define SILENT_SHIFT_MAX 7
+#define OPEN_SHIFT_MAX   5
 
 static void stream_open(void *arg);
 
@@ -165,6 +167,8 @@ static void on_end(void *arg, bool compacted, const struct error *err)
         etcd_lost(e, ERR_EXPIRED, "%s", error_text(err));
         return;
     }
+    if (!e->stream_open && err->code == ERR_TIMEOUT)
+        e->stream_silent++;
     if (e->stream_open || !e->stream_tries)
         log_debug("the watch of etcd ended and is opened anew", KV("server", "%s", e->server), KV_ERR(err));
     stream_ended(e);
@@ -185,8 +189,8 @@ static void stream_open(void *arg)
     etcd_revision_split(e->first_revision, e->delivered, &mod, &position);
     e->decoder = (struct etcd_decoder){ .base = e->first_revision, .prefix = e->o.prefix };
     e->stream_endpoint %= etcd_client_count(e->client);
-    e->stream = etcd_stream_open(e->client, e->stream_endpoint, e->o.prefix, MAX(mod - 1, (int64_t)1), OPEN_TIMEOUT_MS,
-                                 &callbacks, e);
+    e->stream = etcd_stream_open(e->client, e->stream_endpoint, e->o.prefix, MAX(mod - 1, (int64_t)1),
+                                 (int64_t)OPEN_TIMEOUT_MS << MIN(e->stream_silent, OPEN_SHIFT_MAX), &callbacks, e);
 }
 
 void etcd_watch_start(struct etcd_engine *e)
