@@ -1,5 +1,6 @@
 /* The server's life: open the store, load the state, start the parts, make what a new cluster needs, listen; and back. */
 #include "server/server_internal.h"
+#include "server/servers.h"
 #include "server/servers_local.h"
 
 #include "base/file.h"
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #define STOP_AFTER_MS (10 * SECOND_MS) /* requests in flight get so long to finish */
+#define DRAIN_MS      1200             /* before it: the API's virtual address notices in 800 ms */
 
 static const struct {
     int (*init)(struct server *s, struct error *err);
@@ -248,12 +250,10 @@ static void on_http_down(void *arg)
     s->http = NULL;
 }
 
-void server_stop(struct server *s, server_done_fn *stopped, void *arg)
+static void stop_now(void *arg)
 {
-    s->stop_done = stopped;
-    s->stop_arg = arg;
+    struct server *s = arg;
     s->stopping = true;
-    s->ready = false;
     s->stop_started_ms = env_monotonic_ms(s->env);
     loop_timer_init(&s->stop_timer, s->loop, on_stop_timer, s);
     servers_local_stop(s->local);
@@ -262,6 +262,23 @@ void server_stop(struct server *s, server_done_fn *stopped, void *arg)
     if (s->http)
         http_server_shutdown(s->http, STOP_AFTER_MS, on_http_down, s);
     loop_timer_start(&s->stop_timer, 0);
+}
+
+/* With others to go to, clients are sent there first; /readyz says so to whoever spreads connections over the servers. */
+void server_stop(struct server *s, server_done_fn *stopped, void *arg)
+{
+    bool others = s->http && s->ready && servers_known(s) > 1;
+    s->stop_done = stopped;
+    s->stop_arg = arg;
+    s->ready = false;
+    if (!others) {
+        stop_now(s);
+        return;
+    }
+    log_info("clients are sent to the other servers");
+    http_server_drain(s->http);
+    loop_timer_init(&s->stop_timer, s->loop, stop_now, s);
+    loop_timer_start(&s->stop_timer, DRAIN_MS);
 }
 
 /* --- small answers ------------------------------------------------------------------------------------------------------------ */

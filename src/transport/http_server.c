@@ -133,6 +133,14 @@ void http_server_set_tls(struct http_server *s, struct tls_context *tls)
     s->options.tls = tls;
 }
 
+void http_server_drain(struct http_server *s)
+{
+    s->draining = true;
+    list_each (&s->connections, struct connection, link, c)
+        if (c->protocol == PROTOCOL_HTTP2)
+            h2_shutdown(c);
+}
+
 void http_server_shutdown(struct http_server *s, int64_t timeout_ms, loop_fn *done, void *arg)
 {
     s->stopping = true;

@@ -46,6 +46,9 @@ void http_server_adopt(struct http_server *s, struct stream *stream);
 /* Certificates renewed: new connections use the new context. */
 void http_server_set_tls(struct http_server *s, struct tls_context *tls);
 
+/* Everybody is still served, and asked to come again elsewhere: HTTP/1.1 answers close their connection, HTTP/2 gets GOAWAY. Some time before
+ * http_server_shutdown(), so that no request meets a connection that is just being closed. */
+void http_server_drain(struct http_server *s);
 /* Stop accepting, tell clients to go (GOAWAY, Connection: close), wait for open exchanges at most timeout_ms, close,
  * free; then done(arg). Watches are told by on_gone at once, so that they end first. done may be NULL. */
 void http_server_shutdown(struct http_server *s, int64_t timeout_ms, loop_fn *done, void *arg);

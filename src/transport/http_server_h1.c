@@ -63,7 +63,7 @@ static void x_start(struct exchange *x, const struct http_response *head, bool n
     r.headers = headers;
     r.headers_count = n;
     x->chunked = head->content_length < 0 && !old && !x->no_body;
-    if (!http1_keep_alive(c->http1) || c->server->stopping || (head->content_length < 0 && old))
+    if (!http1_keep_alive(c->http1) || c->server->stopping || c->server->draining || (head->content_length < 0 && old))
         c->close_after = true;
     http1_write_response(&text, &r, x->chunked, c->close_after);
     channel_write(c->channel, buf_str(&text));

@@ -16,7 +16,7 @@ struct http_server {
     size_t listeners_count, listeners_capacity;
     struct list connections;
     struct http_server_stats stats;
-    bool stopping, accept_paused;
+    bool stopping, draining, accept_paused;
     struct loop_timer stop_timer;
     struct loop_task freed_task;
     loop_fn *connection_freed; /* tunnels; may be NULL */

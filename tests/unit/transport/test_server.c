@@ -437,3 +437,23 @@ TEST("a shutdown does not wait longer than it was told")
     ASSERT_INT(a.code, ERR_UNAVAILABLE);
     fixture_free(f);
 }
+
+TEST("a server that drains serves everybody, and every connection ends with its answer")
+{
+    for (int way = WAY_TLS_HTTP2; way <= WAY_SIM; way++) {
+        struct fixture *f = fixture_new(way, NULL, fixture_handler);
+
+        for (int i = 0; i < 6; i++) {
+            CLEANUP(answer_done) struct answer a = { 0 };
+            if (i == 3) {
+                ASSERT_INT(http_server_stats(f->server).connections, 1);
+                http_server_drain(f->server);
+            }
+            fetch(f, "GET", "/hello", STR_NONE, &a);
+            ASSERT_INT(a.status, 200);
+        }
+        ASSERT(http_server_stats(f->server).connections > 1);
+        ASSERT(http_server_stats(f->server).open_connections <= 1);
+        fixture_free(f);
+    }
+}
