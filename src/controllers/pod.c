@@ -140,6 +140,9 @@ bool pod_is_available(struct reconcile *r, const struct object *pod, int64_t min
 
     if (!pod_is_ready(pod) || pod_is_terminating(pod) || !pod_is_heard(r, pod))
         return false;
+    /* Ready in the future: a clock has jumped, and nobody can tell for how long it is ready. Better now than when the clock gets there. */
+    if (since_ms - r->now_ms > ACKNOWLEDGE_LIMIT_MS)
+        return true;
     left_ms = since_ms + min_ready_s * SECOND_MS - r->now_ms;
     if (left_ms > 0) {
         plan_wake(r, left_ms);

@@ -226,8 +226,10 @@ static void watch_pump(struct etcd_model *m, struct watch *w)
                              .number = w->id,
                              .entry = w->next,
                              .txn = m->log[w->next] };
-        w->free_at_ms = MAX(w->free_at_ms, now_ms(m) + model_delay_ms(m) +
-                                               (lag_ms ? (int64_t)env_random_below(m->env, (uint64_t)lag_ms + 1) : 0));
+        int64_t arrives_ms = now_ms(m) + model_delay_ms(m);
+        if (lag_ms)
+            arrives_ms += (int64_t)env_random_below(m->env, (uint64_t)lag_ms + 1);
+        w->free_at_ms = MAX(w->free_at_ms, arrives_ms);
         model_send(m, &x, w->free_at_ms - now_ms(m));
         if (model_chance(m, m->config.watch_break_percent)) {
             m->stats.broken++;

@@ -202,7 +202,8 @@ const struct seen *history_at(const struct history *h, uint64_t revision)
 static bool same(const struct store_change *a, const struct store_change *b)
 {
     return a->type == b->type && str_eq(a->key, b->key) && str_eq(a->value, b->value) &&
-           a->previous_revision == b->previous_revision;
+           (a->previous_revision == b->previous_revision || a->previous_revision == HISTORY_PREVIOUS_UNKNOWN ||
+            b->previous_revision == HISTORY_PREVIOUS_UNKNOWN);
 }
 
 static void add_seen(struct history *h, const struct store_change *c)

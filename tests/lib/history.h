@@ -48,6 +48,7 @@ void history_abandon(struct history_op *op); /* a read without an answer */
 
 /* A watch that tells what happens after `from`; only keys with this prefix. */
 struct history_watch *history_watch(struct history *h, const char *name, struct str prefix, uint64_t from);
+#define HISTORY_PREVIOUS_UNKNOWN UINT64_MAX /* previous_revision of a change told by somebody who does not tell it */
 /* Returns NULL, or what is wrong already (revision not above the last). */
 const char *history_event(struct history_watch *w, const struct store_change *c);
 /* Everything up to here has been told: what is missing below it is an error. */

@@ -60,7 +60,7 @@ static const char *check_change(struct judge *j, const struct store_change *c)
         map_put(&j->lines, c->key, l);
     }
     /* Keys that were there before the record began have no first version. */
-    if (last && c->previous_revision != (old ? old->revision : 0))
+    if (last && c->previous_revision != HISTORY_PREVIOUS_UNKNOWN && c->previous_revision != (old ? old->revision : 0))
         return history_wrong(j->h, "revision %llu of %.*s follows %llu, but replaces %llu", at, STR_ARG(c->key),
                              (unsigned long long)(old ? old->revision : 0), (unsigned long long)c->previous_revision);
     if (c->type == STORE_DELETE && last && !old)

@@ -21,7 +21,7 @@ void disk_forget_unwritten(struct disk *d);
 
 struct disk_faults { /* of operations, in percent */
     unsigned write_errors, read_errors, sync_errors;
-    bool full;           /* files cannot grow */
+    unsigned full;       /* not 0: files cannot grow */
     uint64_t cut_after;  /* power cut in the middle of this many operations from now; 0: none */
     uint64_t kill_after; /* kill -9 there */
 };

@@ -142,13 +142,13 @@ static uint64_t cut_effects(struct sim *s, struct fault *f)
 static void full_begin(struct sim *s, struct fault *f)
 {
     (void)f;
-    faults(s)->full = true;
+    faults(s)->full++;
 }
 
 static void full_end(struct sim *s, struct fault *f)
 {
     (void)f;
-    faults(s)->full = false;
+    faults(s)->full--;
 }
 
 static uint64_t full_effects(struct sim *s, struct fault *f)

@@ -22,7 +22,7 @@
 
 #define JOBS_MAX  64
 #define SEED_S    60 /* no seed takes longer, also on a busy machine */
-#define OUTPUT    16384
+#define OUTPUT    400000
 #define SHOWN_MAX 5 /* failures that are printed in full */
 
 struct result { /* in memory shared with the child */

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define TRACE_LINES    60
-#define TRACE_WIDTH    200
+#define TRACE_WIDTH    12000
 #define FELT_WITHIN_MS 10000
 
 static char trace[TRACE_LINES][TRACE_WIDTH]; /* a ring: the last lines */
