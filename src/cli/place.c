@@ -24,7 +24,11 @@ char *place_data(const struct args *a, struct error *err)
 
     if (!arg(a, "name"))
         return xstrdup(arg(a, "data"));
-    return load(arg(a, "name"), &c, err) < 0 ? NULL : cluster_data_path(&c, "server");
+    if (load(arg(a, "name"), &c, err) < 0)
+        return NULL;
+    char *path = cluster_server_path(&c, c.servers_count ? &c.servers[0] : NULL, "");
+    path[strlen(path) - 1] = '\0'; /* the slash */
+    return path;
 }
 
 char *place_url(const struct args *a)

@@ -14,6 +14,7 @@
 #include "cli/place.h"
 #include "cli/run.h"
 #include "cli/sandbox.h"
+#include "store/etcd_process.h"
 #include "store/seed.h"
 
 #include <errno.h>
@@ -34,6 +35,7 @@ static const struct option_row options[] = {
     { "revision", "N", NULL, "the state at this revision" },
     { "backup-only", NULL, NULL, "the backup as it is; else the change log is added as far as it goes" },
     { "changes", "FOLDER", NULL, "a further change log, e.g. of another server", true },
+    { "store", "sqlite|etcd", NULL, "what the restored server stands on; default: what the one before stood on" },
     { "without-keys", NULL, NULL,
       "do not ask for a passphrase: keep the keys that are there, or let new ones be made" },
     { "force", NULL, NULL, "also over a server that is running: it is ended" },
@@ -229,10 +231,34 @@ static int fill_keys(struct restore *r, struct error *err)
     return copy_kept(r, "pki", err);
 }
 
+/* With etcd the state moves there when the server starts: a member alone, which others join (server/servers_local.c). */
+static int choose_store(struct restore *r, struct error *err)
+{
+    AUTO_FREE char *old = xasprintf("%s/etcd", r->data);
+    AUTO_FREE char *note = xasprintf("%s/server.json", r->fresh);
+    const char *store = arg(r->args, "store");
+
+    if (store && strcmp(store, "etcd") && strcmp(store, "sqlite"))
+        return fail(err, ERR_BAD_REQUEST, "--store is sqlite or etcd, not '%s'", store);
+    if (store ? !strcmp(store, "etcd") : file_exists(old))
+        return file_write(note, STR("{\"store\":\"etcd\",\"seed\":\"store\"}\n"), 0600, err);
+    return 0;
+}
+
 static int make_fresh(struct restore *r, struct error *err)
 {
     r->fresh = xasprintf("%s/data", r->work);
-    return file_mkdirs(r->fresh, 0700, err) < 0 || fill_store(r, err) < 0 || fill_keys(r, err) < 0 ? -1 : 0;
+    if (file_mkdirs(r->fresh, 0700, err) < 0 || choose_store(r, err) < 0 || fill_store(r, err) < 0)
+        return -1;
+    return fill_keys(r, err);
+}
+
+/* The etcd of the old data runs on without its server, on the addresses that the new one needs. */
+static int end_old_etcd(struct restore *r, struct error *err)
+{
+    pid_t pid = r->aside[0] ? etcd_process_recorded(r->aside) : 0;
+
+    return pid ? kill_and_wait(pid, process_start_time(pid), 10 * SECOND_MS, err) : 0;
 }
 
 /* --- the change of places ------------------------------------------------------------------------------------------------ */
@@ -314,7 +340,7 @@ static int restore(struct restore *r, struct error *err)
     if (put_in_place(r, err) < 0)
         return -1;
     /* It still writes into the folder that was moved away: nothing of that can reach the new one. */
-    if (pid && living_end(pid, err) < 0)
+    if ((pid && living_end(pid, err) < 0) || end_old_etcd(r, err) < 0)
         return -1;
     tell(r, began_ms, pid != 0);
     return 0;

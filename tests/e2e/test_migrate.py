@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from lib.cluster import Cluster
+from lib.kubectl import ROOT
 from lib.objects import configmap
 from lib.process import run, start
 from lib.server import Server, klein_program
@@ -119,6 +121,23 @@ def test_kill_in_the_middle(member):
     assert member.stop() == 0
 
 
+def test_restore_onto_etcd(member, tmp_path):
+    """A cluster on etcd that is broken: one command and a start, and its state is there again, with later revisions."""
+    member.on_etcd()
+    member.admin().made(MAPS, configmap("kept", x="1"))
+    place = ["--without-keys", "--work", str(tmp_path)]
+    run(klein_program(), "backup", "--data", member.data, "--server", f"https://127.0.0.1:{member.port}", "--to",
+        str(tmp_path / "backups"), *place)
+    revision = int(member.admin().made(MAPS, configmap("lost"))["metadata"]["resourceVersion"])
+    words = run(klein_program(), "restore", "--from", str(tmp_path / "backups"), "--data", member.data, "--backup-only",
+                "--without-keys", "--force")
+    assert "Restored" in words
+    member.process.wait()
+    member.on_etcd()
+    assert "kept" in maps_of(member) and "lost" not in maps_of(member)
+    assert revision_of(member) > revision
+
+
 def test_kill_on_the_way_back(member):
     """kill -9 of the command: etcd stays in force, and another try goes through."""
     member.on_etcd()
@@ -139,6 +158,30 @@ def test_kill_on_the_way_back(member):
         member.klein("migrate", "--to", "sqlite")
     member.on_sqlite()
     assert maps_of(member) == before
+
+
+def test_grow(tmp_path):
+    """A local cluster of one server becomes one of three with one command, without losing an object."""
+    cluster = Cluster(f"grow-{os.getpid()}", tmp_path)
+    try:
+        cluster.up("--zones", "3", "--nodes-per-zone", "1")
+        cluster.admin().made(MAPS, configmap("kept", x="1"))
+        uid = cluster.admin().get(f"{MAPS}/kept").json["metadata"]["uid"]
+        revision = revision_of(cluster)
+        cluster.klein("grow", "--name", cluster.name, "--servers", "3")
+        status = cluster.read_status()
+        assert len(status["servers"]) == 3 and status["healthy"], status
+        with open(cluster.data("servers/server-a/server.json"), encoding="utf-8") as file:
+            assert json.load(file)["seed"] == ""
+        kept = json.loads(run(*kubectl_of(cluster), "get", "configmap", "kept", "-o", "json"))
+        assert kept["metadata"]["uid"] == uid and int(kept["metadata"]["resourceVersion"]) > revision
+    finally:
+        cluster.down()
+    assert cluster.leftovers() == []
+
+
+def kubectl_of(cluster):
+    return [os.path.join(ROOT, "build/tools/kubectl-1.34/kubectl"), "--kubeconfig", cluster.data("kubeconfig")]
 
 
 def test_the_one_that_is_left(tmp_path):
