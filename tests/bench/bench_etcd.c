@@ -340,6 +340,11 @@ static void read_arguments(int argc, char **argv)
     writers_count = MIN(writers_count, WRITERS_MAX);
 }
 
+static void stop_cluster(void)
+{
+    etcd_cluster_stop(&bench.cluster);
+}
+
 int main(int argc, char **argv)
 {
     int closed = 0;
@@ -350,6 +355,7 @@ int main(int argc, char **argv)
     memset(value, 'v', sizeof(value));
     bench.a_revisions = xcalloc(SAMPLES_MAX, sizeof(*bench.a_revisions));
     bench.a_us = xcalloc(SAMPLES_MAX, sizeof(*bench.a_us));
+    atexit(stop_cluster);
     etcd_cluster_start(&bench.cluster, 3, NULL);
     bench.loop = loop_new_system(env_system());
     loop_timer_init(&bench.timer, bench.loop, on_timer, &bench);
@@ -364,6 +370,5 @@ int main(int argc, char **argv)
     store_close(bench.b, on_closed, &closed);
     while (closed < 2)
         run_for(10);
-    etcd_cluster_stop(&bench.cluster);
     return bench.failed > 0;
 }
