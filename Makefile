@@ -10,7 +10,12 @@ JOBS ?= $(shell nproc)
 
 STAMPS := build/stamps
 
-.PHONY: all klein deps tools up down test unit check format fuzz bench help clean
+SEEDS ?= 1000
+FIRST ?= 1
+RUNS ?= 3000
+MUTANT ?=
+
+.PHONY: all klein deps tools up down test unit sim crash check format fuzz bench help clean
 .DEFAULT_GOAL := all
 
 all: klein
@@ -51,6 +56,17 @@ unit: build-asan/build.ninja  ## unit tests and scenarios under sanitizers; T=SU
 	@ninja -C build-asan -j $(JOBS)
 	@meson test -C build-asan --no-rebuild --print-errorlogs $(if $(T),--suite $(T))
 
+build/sim/build.ninja: | $(STAMPS)/packages
+	@CC=gcc meson setup build/sim --buildtype=debugoptimized -Dtest_points=true
+
+sim: build/sim/build.ninja  ## simulated lives from seeds: make sim SEEDS=1000 FIRST=1 (MUTANT=NAME plants a known bug)
+	@ninja -C build/sim -j $(JOBS) --quiet tests/sim/sim
+	@build/sim/tests/sim/sim --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS) $(if $(MUTANT),--mutant $(MUTANT))
+
+crash: build/sim/build.ninja  ## kill -9 at every named point of the write path: make crash RUNS=3000
+	@ninja -C build/sim -j $(JOBS) --quiet tests/crash/crash_sqlite
+	@build/sim/tests/crash/crash_sqlite --runs $(RUNS)
+
 check: $(STAMPS)/packages  ## layers, format, banned calls, sizes, links: what a machine can review
 	@scripts/check
 
@@ -68,4 +84,4 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 clean:  ## remove what was built; fetched tools stay
-	@rm -rf build/release build/klein build-asan build-fuzz
+	@rm -rf build/release build/sim build/klein build-asan build-fuzz

@@ -271,6 +271,16 @@ bool sim_until(struct sim *s, bool (*done)(struct sim *s), int64_t limit_ms)
 
 /* --- faults ------------------------------------------------------------------------------------------------------------------- */
 
+/* A second one of the same kind at the same place meanwhile would be undone with the first. */
+static bool is_doubled(const struct sim *s, const struct fault *f)
+{
+    for (const struct fault *x = s->faults; x < f; x++)
+        if (x->type == f->type && x->target == f->target && x->at_ms <= f->at_ms + f->for_ms &&
+            f->at_ms <= x->at_ms + x->for_ms)
+            return true;
+    return false;
+}
+
 void sim_plan(struct sim *s, const struct fault_type *const *types, size_t types_count, size_t count, int64_t within_ms,
               int targets)
 {
@@ -283,6 +293,7 @@ void sim_plan(struct sim *s, const struct fault_type *const *types, size_t types
                                  type->least_ms + (int64_t)sim_below(s, (uint64_t)(type->most_ms - type->least_ms) + 1),
                              .target = (int)sim_below(s, (uint64_t)targets) };
         f->other = (f->target + 1 + (targets > 1 ? (int)sim_below(s, (uint64_t)targets - 1) : 0)) % targets;
+        s->faults_count -= is_doubled(s, f);
     }
 }
 
