@@ -253,10 +253,9 @@ static void on_concluded(void *arg, const struct object *result, const struct er
     struct people *p = arg;
 
     (void)result;
-    if (err)
-        loop_timer_start(&p->again, 500);
-    else
-        p->concluded = true;
+    /* Said again and again: an earlier wish may lie with a server that was stopped, and be done after this one. */
+    loop_timer_start(&p->again, err ? 500 : 5000);
+    p->concluded = p->concluded || !err;
 }
 
 static void conclude(void *arg)
