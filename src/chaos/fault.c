@@ -234,7 +234,9 @@ static void plan_fill(const struct seen *s, const struct fault_request *r, struc
 {
     for (int i = 0; i < s->machines_count; i++) {
         const struct seen_machine *m = &s->machines[i];
-        bool meant = r->target ? is(m->name, r->target) : is(r->what, "node") == (m->kind == MACHINE_NODE);
+        bool meant = r->target             ? is(m->name, r->target)
+                     : is(r->what, "node") ? m->kind == MACHINE_NODE
+                                           : m->kind != MACHINE_NODE && m->leader;
         if (!meant || !m->data[0])
             continue;
         struct step *step = add(f, STEP_FILL, 0, 0);

@@ -13,6 +13,7 @@ void report_judge(struct report *r)
 {
     const struct probe_counts *c = &r->counts;
     const struct api_load_findings *a = &r->api;
+    int done = 0;
     uint32_t watch_faults = a->watch_disorder + a->watch_repeated + a->watch_missed;
     int64_t lag_us = MAX(r->logs[LOAD_GATEWAY]->lag_max_us, r->logs[LOAD_SERVICE]->lag_max_us);
 
@@ -32,6 +33,10 @@ void report_judge(struct report *r)
                   "%d of %d writers", r->writers.overlaps, r->writers.writers);
     check_add(r->checks, &r->checks_count, lag_us < 100000, "the prober kept its schedule", "within 100 ms",
               "%lld ms late at worst", (long long)(lag_us / 1000));
+    for (int i = 0; i < r->results_count; i++)
+        done += !r->results[i].skipped;
+    check_add(r->checks, &r->checks_count, done > 0, "faults that were done", "some", "%d of %d", done,
+              r->results_count);
     check_add(r->checks, &r->checks_count, !r->stopped[0], "the run went to its end", "yes", "%s",
               r->stopped[0] ? r->stopped : "yes");
 }

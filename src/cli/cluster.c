@@ -147,6 +147,7 @@ int cluster_plan(struct cluster_record *ret, const char *name, const struct clus
         return fail(err, ERR_BAD_REQUEST, "a local cluster has at most %d nodes", CLUSTER_NODES_MAX);
     plan = (struct cluster_record){ .zones = zones, .nodes_per_zone = nodes_per_zone };
     c->etcd = shape->etcd || shape->servers > 1;
+    c->disk_mib = shape->disk_mib;
     snprintf(c->name, sizeof(c->name), "%s", name);
     for (c->number = FIRST_NUMBER; c->number <= LAST_NUMBER; c->number++)
         if (!number_in_addresses(c->number) && !number_in_records(c->number))
@@ -209,6 +210,7 @@ int cluster_save(const struct cluster_record *c, struct error *err)
     put_text(&a, o, "kubeconfig", c->kubeconfig);
     value_put_str(&a, o, STR("edge"), machine_value(&a, &c->edge));
     put_text(&a, o, "store", c->etcd ? "etcd" : "sqlite");
+    put_number(&a, o, "diskMib", c->disk_mib);
     for (int i = 0; i < c->servers_count; i++)
         value_append(&a, servers, machine_value(&a, &c->servers[i]));
     value_put_str(&a, o, STR("servers"), servers);
@@ -267,6 +269,7 @@ int cluster_load(const char *name, struct cluster_record *c, bool *ret_found, st
     c->nodes_per_zone = (int)read_number(root, "nodesPerZone");
     read_text(root, "kubeconfig", c->kubeconfig, sizeof(c->kubeconfig));
     c->etcd = str_is(view_str(view_get_str(root, STR("store"))), "etcd");
+    c->disk_mib = (int)read_number(root, "diskMib");
     read_machine(view_get_str(root, STR("edge")), &c->edge);
     while (view_next(view_get_str(root, STR("servers")), &server) && c->servers_count < CLUSTER_SERVERS_MAX)
         read_machine(server.value, &c->servers[c->servers_count++]);

@@ -41,6 +41,7 @@ struct cluster_record {
     int zones;
     int nodes_per_zone;
     bool etcd;           /* where the state is kept; false: SQLite */
+    int disk_mib;        /* size of each server's disk; 0: this machine's own */
     struct machine edge; /* gateway, registry, bridges, and with no servers below the one server */
     struct machine servers[CLUSTER_SERVERS_MAX];
     int servers_count; /* 0: one server, on the edge */
@@ -58,6 +59,7 @@ void cluster_forget(const struct cluster_record *c); /* removes both folders */
 struct cluster_shape {
     int zones, nodes_per_zone, servers; /* 1 server runs on the edge */
     bool etcd;
+    int disk_mib;
 };
 int cluster_plan(struct cluster_record *ret, const char *name, const struct cluster_shape *shape, struct error *err);
 /* Names, zones and addresses of servers with machines of their own, for a record that has none; 1: it stays on the edge. */

@@ -126,6 +126,21 @@ static int kill_unrecorded(const char *name, struct error *err)
     return result;
 }
 
+/* Disks of servers (`klein up --disk-size`): whatever is mounted below the cluster's data. */
+static void remove_mounts(const char *name)
+{
+    AUTO_FREE char *folder = xasprintf("/var/lib/klein/%s/", name);
+    AUTO_BUF struct buf text = BUF_MAX(4 * MIB);
+    struct str rest, line, path;
+
+    file_read("/proc/self/mounts", &text, NULL);
+    for (rest = buf_str(&text); str_next(&rest, '\n', &line);)
+        if (str_next(&line, ' ', &path) && str_next(&line, ' ', &path) && str_starts(path, str_of(folder))) {
+            AUTO_FREE char *at = str_dup(path);
+            umount2(at, MNT_DETACH);
+        }
+}
+
 static int run(const struct args *a, struct error *err)
 {
     const char *name = arg(a, "name");
@@ -158,6 +173,7 @@ static int run(const struct args *a, struct error *err)
         return -1;
     remove_cgroups(name);
     remove_hugetlb_cgroups(name);
+    remove_mounts(name);
     cluster_forget(&c);
     printf(found ? "Cluster '%s' is removed.\n" : "There is no cluster '%s'; leftovers of that name are removed.\n",
            name);

@@ -12,6 +12,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -261,6 +263,26 @@ static void add_agent(struct spec *s, const struct cluster_record *c, const stru
     spec_option(s, "--cluster-cidr", "%s", CLUSTER_POD_CIDR);
 }
 
+/* The mount stays on this machine's side, so the data outlives the server's machine; `klein down` takes it away. */
+static int put_disk(const struct cluster_record *c, const struct machine *server, struct error *err)
+{
+    AUTO_FREE char *data = cluster_server_path(c, server, "");
+    AUTO_FREE char *above = xasprintf("%s/..", data);
+    char size[48];
+    struct stat own, parent;
+
+    if (!c->disk_mib)
+        return 0;
+    if (file_mkdirs(data, 0700, err) < 0)
+        return -1;
+    if (stat(data, &own) < 0 || stat(above, &parent) < 0)
+        return fail_sys(err, errno, "look at '%s'", data);
+    if (own.st_dev != parent.st_dev)
+        return 0;
+    snprintf(size, sizeof(size), "size=%dm,mode=0700", c->disk_mib);
+    return mount("klein", data, "tmpfs", MS_NOSUID | MS_NODEV, size) < 0 ? fail_sys(err, errno, "mount '%s'", data) : 0;
+}
+
 int machine_start_edge(struct cluster_record *c, const struct machine_settings *settings, int *ret_ready_fd,
                        struct error *err)
 {
@@ -269,6 +291,8 @@ int machine_start_edge(struct cluster_record *c, const struct machine_settings *
     struct spec s;
     int result;
 
+    if (!c->servers_count && put_disk(c, NULL, err) < 0)
+        return -1;
     if (write_registry_config(c, registry, err) < 0 || link_program(c, c->edge.name, settings->program, err) < 0)
         return -1;
     spec_init(&s, c->name, true);
@@ -297,7 +321,7 @@ int machine_start_server(struct cluster_record *c, struct machine *server, const
     struct spec s;
     int result;
 
-    if (link_program(c, server->name, settings->program, err) < 0)
+    if (put_disk(c, server, err) < 0 || link_program(c, server->name, settings->program, err) < 0)
         return -1;
     spec_init(&s, server->name, false);
     add_one_of_servers(&s, c, server, join);

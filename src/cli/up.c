@@ -26,6 +26,8 @@ static const struct option_row options[] = {
     { "servers", "N", "1",
       "API servers; several have a machine each, spread over the zones, and share their state on etcd" },
     { "store", "sqlite|etcd", NULL, "where one server keeps the state; default: sqlite" },
+    { "disk-size", "SIZE", NULL,
+      "a disk of its own in memory for each server's data, e.g. 512M: to be filled by `klein chaos`" },
     { "kubeconfig", "FILE", NULL, "also write the administrator's kubeconfig here" },
     { "mirror", "HOST=URL", NULL, "pull images of HOST from the registry at URL", .repeated = true },
     { 0 },
@@ -320,14 +322,31 @@ static int make_record(struct cluster_record *c, const char *name, const struct 
     return lock < 0 || cluster_plan(c, name, shape, err) < 0 ? -1 : cluster_save(c, err);
 }
 
+/* "512M" or "2G" in MiB. */
+static int read_disk_size(const char *text, int64_t *ret_mib, struct error *err)
+{
+    struct str number = str_of(text);
+    int64_t factor = str_ends(number, STR("G")) ? 1024 : 1;
+
+    *ret_mib = 0;
+    if (!text)
+        return 0;
+    if (!(str_ends(number, STR("M")) || factor > 1) || !str_to_i64(str_part(number, 0, number.n - 1), ret_mib) ||
+        *ret_mib <= 0 || *ret_mib > 16384 || (*ret_mib *= factor) < 256 || *ret_mib > 16384)
+        return fail(err, ERR_BAD_REQUEST, "--disk-size must be a size from 256M to 16G, not '%s'", text);
+    return 0;
+}
+
 static int read_shape(const struct args *a, struct cluster_shape *ret, struct error *err)
 {
+    int64_t disk_mib;
     int64_t zones, nodes, servers;
     struct str store = str_of(arg(a, "store"));
 
     if (arg_number(a, "zones", 1, CLUSTER_ZONES_MAX, &zones, err) < 0 ||
         arg_number(a, "nodes-per-zone", 1, CLUSTER_NODES_MAX, &nodes, err) < 0 ||
-        arg_number(a, "servers", 1, CLUSTER_SERVERS_MAX, &servers, err) < 0)
+        arg_number(a, "servers", 1, CLUSTER_SERVERS_MAX, &servers, err) < 0 ||
+        read_disk_size(arg(a, "disk-size"), &disk_mib, err) < 0)
         return EXIT_USAGE;
     if (store.n && !str_is(store, "etcd") && !str_is(store, "sqlite")) {
         fail(err, ERR_BAD_REQUEST, "--store is sqlite or etcd, not '%s'", store.p);
@@ -337,7 +356,8 @@ static int read_shape(const struct args *a, struct cluster_shape *ret, struct er
         fail(err, ERR_BAD_REQUEST, "several servers share one state, which SQLite cannot: leave --store out");
         return EXIT_USAGE;
     }
-    *ret = (struct cluster_shape){ (int)zones, (int)nodes, (int)servers, str_is(store, "etcd") || servers > 1 };
+    *ret = (struct cluster_shape){ (int)zones, (int)nodes, (int)servers, str_is(store, "etcd") || servers > 1,
+                                   (int)disk_mib };
     return 0;
 }
 
@@ -355,6 +375,10 @@ static int check_shape(const struct args *a, const struct cluster_record *c, con
         return fail(err, ERR_CONFLICT,
                     "cluster '%s' exists with %d servers on %s: remove it first with `klein down --name %s`", c->name,
                     MAX(c->servers_count, 1), c->etcd ? "etcd" : "SQLite", c->name);
+    if (arg_given(a, "disk-size") && c->disk_mib != shape->disk_mib)
+        return fail(err, ERR_CONFLICT,
+                    "cluster '%s' exists with other disks: remove it first with `klein down --name %s`", c->name,
+                    c->name);
     return 0;
 }
 
