@@ -208,9 +208,9 @@ static void close_check(struct etcd_engine *e)
     if (!is_idle(e) && e->phase != ETCD_LOST && etcd_now_ms(e) - e->closing_since_ms < CLOSE_DEADLINE_MS)
         return;
     fail(&err, ERR_UNAVAILABLE, "the store was closed: the change was not made");
+    etcd_batches_drop(e, &err);
     etcd_queue_refuse(e, &err);
     etcd_reads_end(e, &err);
-    etcd_batches_drop(e);
     etcd_session_stop(e);
     etcd_stream_close(e->stream);
     loop_timer_stop(&e->stream_timer);

@@ -407,16 +407,14 @@ void etcd_batch_repeat(struct etcd_batch *b)
     batch_free(b);
 }
 
-void etcd_batches_drop(struct etcd_engine *e)
+void etcd_batches_drop(struct etcd_engine *e, const struct error *err)
 {
     for (struct etcd_batch *b; (b = list_first(&e->batches, struct etcd_batch, link));) {
         for (size_t i = 0; i < b->count; i++)
             if (b->writes[i])
                 write_free(b->writes[i]);
-        for (struct etcd_waiter *w; (w = list_first(&b->waiters, struct etcd_waiter, link));) {
-            list_del(&w->link);
-            free(w);
-        }
+        for (struct etcd_waiter *w; (w = list_first(&b->waiters, struct etcd_waiter, link));)
+            waiter_finish(w, 0, err);
         batch_free(b);
     }
 }

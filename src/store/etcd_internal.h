@@ -169,7 +169,7 @@ void etcd_write_succeeded(struct etcd_batch *b, size_t i, uint64_t revision);
 struct etcd_batch *etcd_batch_of(struct etcd_engine *e, struct str marker);
 void etcd_queue_refuse(struct etcd_engine *e, const struct error *err); /* everything that was never sent */
 void etcd_queue_expire(struct etcd_engine *e);
-void etcd_batches_drop(struct etcd_engine *e); /* without a word: the engine is closed */
+void etcd_batches_drop(struct etcd_engine *e, const struct error *err); /* writes without a word: they may happen */
 
 /* etcd_watch.c */
 void etcd_watch_start(struct etcd_engine *e);

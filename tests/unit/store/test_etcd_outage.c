@@ -3,6 +3,8 @@
 #include "loop/stream.h"
 #include "store/etcd_admin.h"
 
+#include <signal.h>
+
 TEST("a server that was away too long is told that it lost the order, and nothing else")
 {
     struct engine a, b;
@@ -79,6 +81,31 @@ TEST("nobody there: what was never sent is refused after a while, in words that 
     RUN_UNTIL((store_etcd_health(e.store, &h), h.ready));
     ASSERT_INT(put(e.store, "/k", "1", STORE_EXPECT_ANY).code, ERR_NONE);
     engine_close(&e);
+    teardown();
+}
+
+TEST("a store is closed within seconds while its member hangs; what may still happen is not called failed")
+{
+    static struct answer write, never_sent;
+    struct answer barrier = { 0 }, listed = { 0 };
+    struct engine e;
+
+    setup();
+    open_with(&e, &(struct store_etcd_options){ .batches_max = 1 });
+    ASSERT_INT(put(e.store, "/k", "1", STORE_EXPECT_ANY).code, ERR_NONE);
+    etcd_member_signal(&cluster, 0, SIGSTOP);
+    write = never_sent = (struct answer){ 0 };
+    struct store_write w = { .type = STORE_PUT, .key = STR("/k"), .value = STR("2"), .expect = STORE_EXPECT_ANY };
+    store_write(e.store, &w, on_done, &write);
+    store_barrier(e.store, on_done, &barrier);
+    run_for(20); /* sent */
+    store_write(e.store, &w, on_done, &never_sent);
+    store_list(e.store, STR("/"), dump_entry, on_done, &listed);
+    engine_close(&e);
+    ASSERT(!write.done);
+    ASSERT_INT(never_sent.code, ERR_UNAVAILABLE);
+    ASSERT_INT(barrier.code, ERR_UNAVAILABLE);
+    ASSERT_INT(listed.code, ERR_UNAVAILABLE);
     teardown();
 }
 
