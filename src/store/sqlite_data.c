@@ -308,7 +308,7 @@ int database_compact(struct database *d, uint64_t revision, int limit, bool *ret
     /* The mark is set in the transaction that removes the first row: a reader never finds a hole that is not announced. */
     if (result == 0 && !MUTANT("sqlite-compacted-not-noted") && set_meta(d, "compacted", revision, err) < 0)
         result = -1;
-    if (result == 0 && !MUTANT("sqlite-revision-not-noted") && set_meta(d, "revision", d->revision, err) < 0)
+    if (result == 0 && set_meta(d, "revision", d->revision, err) < 0)
         result = -1;
     for (int i = 0; i < count && result == 0; i++)
         result = remove_obsolete(d, rows[i][0], rows[i][1], err);
