@@ -71,17 +71,22 @@ def machines(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def followed(machines):
-    """The guide was followed from its first command to its last; gives what the last block printed."""
-    token = shown = ""
+    """The guide was followed from its first command to its last; gives what the block that looks at the nodes printed."""
+    token = nodes = ""
     for names, lines in blocks():
         for name in names:
-            # The token is copied by hand; a name of one's own keeps the control groups apart from other clusters here.
-            lines_here = lines.replace("TOKEN", token).replace(
-                "--gateway'", f"--gateway --cluster-name {group_name()} --mirror {REGISTRY}=http://{REGISTRY}'")
-            shown = machines[name].run(lines_here, timeout_s=90)
+            shown = machines[name].run(of_this_test(lines, token), timeout_s=90)
             if "klein token" in lines:
                 token = shown.strip()
-    return shown
+            if "kubectl get nodes" in lines:
+                nodes = shown
+    return nodes
+
+
+def of_this_test(lines, token):
+    """The token is copied by hand; a name of one's own keeps the control groups apart from other clusters here."""
+    return lines.replace("TOKEN", token).replace(
+        "--gateway'", f"--gateway --cluster-name {group_name()} --mirror {REGISTRY}=http://{REGISTRY}'")
 
 
 def group_name():
@@ -104,6 +109,20 @@ def test_nodes(followed):
     rows = [row.split() for row in followed.splitlines()[-3:]]
     assert sorted((row[0], row[1], row[-1]) for row in rows) == [
         ("one", "Ready", "a"), ("three", "Ready", "c"), ("two", "Ready", "b")], followed
+
+
+def test_servers(followed, machines):
+    """Three servers, one state, and nothing to warn of: what is written through one gateway's API address every server has."""
+    shown = json.loads(kubectl(machines["one"], "get", "--raw", "/klein/v1/servers"))
+    assert [(item["name"], item["zone"], item["ready"]) for item in shown["items"]] == [
+        ("one", "a", True), ("three", "c", True), ("two", "b", True)], shown
+    assert shown["warnings"] == [] and sum(item["leader"] for item in shown["items"]) == 1
+    machines["three"].run("KUBECONFIG=/var/lib/klein/server/admin.kubeconfig kubectl get nodes")
+    # What administrators work with: a name, and a gateway's address of the API behind it.
+    admin = "kubectl --kubeconfig /etc/klein/admin.kubeconfig config view"
+    assert "https://api.example.com:8443" in machines["one"].run(admin)
+    servers = kubectl(machines["one"], "get", "endpoints", "kubernetes", "-o", "'jsonpath={.subsets[*].addresses[*].ip}'")
+    assert sorted(servers.split()) == sorted(ADDRESSES.values())
 
 
 def test_pods_answer_through_each_gateway(followed, machines, tmp_path):
@@ -131,6 +150,16 @@ def test_containers_outlive_an_agent(followed, machines):
     assert two.run("pgrep -x web") == before
 
 
+def test_etcd_outlives_a_server(followed, machines):
+    """`systemctl restart klein-server`, as for an upgrade, leaves its etcd running, and the cluster serves meanwhile."""
+    two = machines["two"]
+    before = two.run("pgrep -x etcd")
+    two.run("systemctl restart klein-server")
+    kubectl(machines["one"], "create", "configmap", "meanwhile")
+    wait_for("the server is ready", lambda: "ok" in two.run("curl -s -k https://127.0.0.1:6443/readyz || true"), 30)
+    assert two.run("pgrep -x etcd") == before
+
+
 def test_a_machine_dies(followed, machines):
     """A machine whose plug is pulled leaves the endpoints, and requests are answered."""
     one = machines["one"]
@@ -139,3 +168,21 @@ def test_a_machine_dies(followed, machines):
     wait_for("its pod left the endpoints", lambda: sorted(ready()) == ["one", "two"], 3 * 2)
     for _ in range(20):
         assert "Hello from klein" in one.run("curl -s -m 3 http://10.0.0.12/")
+    kubectl(one, "create", "configmap", "afterwards")
+    wait_for("its pod is made elsewhere", lambda: len(ready()) == 3 and "three" not in ready(), 30)
+
+
+def test_a_machine_is_replaced(followed, machines, tmp_path):
+    """Another machine of the same name and address, with empty disks: steps 1, 3 and 4 make it server and node again."""
+    one = machines["one"]
+    machines["three"] = Machine(str(tmp_path), "three", ADDRESSES["three"], one)
+    install(machines["three"])
+    for kind, step in (("klein token --for-server", "--join"), ("klein token", "KLEIN_AGENT")):
+        token = one.run(kind).strip()
+        for names, lines in blocks():
+            if "three" in names and (step in lines or (step == "--join" and "install" in lines) or "join-token" in lines):
+                machines["three"].run(of_this_test(lines, token), timeout_s=90)
+    wait_for("three servers again", lambda: [item["ready"] for item in json.loads(
+        kubectl(one, "get", "--raw", "/klein/v1/servers"))["items"]] == [True] * 3, 30)
+    kubectl(one, "wait", "node", "three", "--for=condition=Ready", "--timeout=30s")
+    machines["three"].run("KUBECONFIG=/var/lib/klein/server/admin.kubeconfig kubectl get configmap afterwards")
