@@ -93,7 +93,9 @@ int arg_number(const struct args *a, const char *name, int64_t min, int64_t max,
 
 void subcommand_help(const struct subcommand *c)
 {
-    printf("usage: klein %s %s\n\n%s\n", c->name, c->usage ? c->usage : "", c->summary ? c->summary : "");
+    printf("usage: klein %s %s\n", c->name, c->usage ? c->usage : "");
+    if (c->summary)
+        printf("\n%s\n", c->summary);
     for (const struct option_row *o = c->options; o && o->name; o++) {
         AUTO_FREE char *left = xasprintf("--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
         printf("%s  %-32s %s", o == c->options ? "\n" : "", left, o->help);
