@@ -50,6 +50,8 @@ static struct value *store_health(struct servers *v, struct arena *a)
     if (is_etcd)
         store_etcd_health(v->server->store, &engine);
     struct str error = h->error[0] ? str_of(h->error) : answers ? STR_NONE : engine.error;
+    if (!error.n && (v->refusing || stats.read_only))
+        error = STR("the disks are almost full: writes are refused until space is free");
     put_bool(a, o, "healthy", answers && !h->error[0] && !stats.read_only && !v->refusing);
     put(a, o, "kind", !v->local ? STR("memory") : is_etcd ? STR("etcd") : STR("sqlite"));
     put_number(a, o, "members", (int64_t)servers_known(v->server));

@@ -308,6 +308,7 @@ def test_a_full_disk(small_disk):
             os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - 40 * 1024 * 1024)
         message = wait_for("a write is refused", lambda: refusal(api.post(MAPS, configmap("refused"))))
         assert "almost full" in message
+        assert "almost full" in items_of(api)[0]["store"]["error"]
         assert api.get("/readyz").code == 500 and api.get("/livez").code == 200
         assert api.delete(f"{MAPS}/before").code == 200
         filler.unlink()
