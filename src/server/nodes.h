@@ -65,6 +65,8 @@ struct http_client *nodes_client(struct nodes *n, struct str name, struct error 
 /* Called for each change of a node's facts (and with NULL when `settled` changed); see agent-protocol.md section 4 for when. */
 struct nodes_watch; /* called for changes at first hand, too */
 struct nodes_watch *nodes_on_change(struct nodes *n, nodes_each_fn *fn, void *arg);
+/* Only for what this server heard itself (nodes_get_first_hand()): what it passes on to other servers. */
+struct nodes_watch *nodes_on_change_first_hand(struct nodes *n, nodes_each_fn *fn, void *arg);
 void nodes_watch_free(struct nodes_watch *w); /* no more calls; allowed inside fn; NULL is fine */
 
 /*

@@ -134,7 +134,7 @@ static enum phase_result watch(struct request *r, struct nodes *nodes, bool firs
     http_exchange_set_callbacks(w->exchange, &callbacks, w);
     http_exchange_start(w->exchange, &(struct http_response){
                                          .status = 200, .headers = headers, .headers_count = ARRAY_SIZE(headers) });
-    w->watch = nodes_on_change(nodes, reader_change, w);
+    w->watch = (first_hand ? nodes_on_change_first_hand : nodes_on_change)(nodes, reader_change, w);
     (first_hand ? nodes_each_first_hand : nodes_each)(nodes, reader_first,
                                                       &(struct listing){ &first, loop_now_ms(w->exchange->loop) });
     buf_addf(&first, "{\"settled\":%s}\n", nodes_settled(nodes) ? "true" : "false");

@@ -14,6 +14,7 @@ struct nodes_watch {
     struct list link;
     nodes_each_fn *fn;
     void *arg;
+    bool first_hand; /* what other servers say is no news */
     bool dead;
 };
 
@@ -127,7 +128,7 @@ static void sweep(struct nodes *nodes)
         }
 }
 
-void nodes_tell(struct nodes *nodes, struct node *n)
+static void tell(struct nodes *nodes, struct node *n, bool first_hand)
 {
     struct node_facts facts = { 0 };
     if (n) {
@@ -136,11 +137,29 @@ void nodes_tell(struct nodes *nodes, struct node *n)
     }
     nodes->telling++;
     list_each (&nodes->watches, struct nodes_watch, link, w)
-        if (!w->dead)
+        if (!w->dead && (first_hand || !w->first_hand))
             w->fn(w->arg, n ? &facts : NULL);
     if (--nodes->telling == 0)
         sweep(nodes);
     loop_defer(nodes->loop, &nodes->judge);
+}
+
+void nodes_tell(struct nodes *nodes, struct node *n)
+{
+    tell(nodes, n, true);
+}
+
+/* Something another server said, or a verdict. Servers that follow this one are not told: else they would answer each other for ever. */
+static void tell_second_hand(struct nodes *nodes, struct node *n)
+{
+    tell(nodes, n, false);
+}
+
+struct nodes_watch *nodes_on_change_first_hand(struct nodes *n, nodes_each_fn *fn, void *arg)
+{
+    struct nodes_watch *w = nodes_on_change(n, fn, arg);
+    w->first_hand = true;
+    return w;
 }
 
 struct nodes_watch *nodes_on_change(struct nodes *n, nodes_each_fn *fn, void *arg)
@@ -202,7 +221,7 @@ static void take_verdicts(struct nodes *nodes, struct case_file *file)
             continue;
         n->confirmed = verdict->confirmed;
         n->fenced = verdict->fenced;
-        nodes_tell(nodes, n);
+        tell_second_hand(nodes, n);
     }
 }
 
@@ -273,7 +292,7 @@ static void sweep_words(struct nodes *nodes, size_t slot)
         if (!n->words[slot].known || n->words[slot].round == nodes->slot_round[slot])
             continue;
         n->words[slot].known = false;
-        nodes_tell(nodes, n);
+        tell_second_hand(nodes, n);
     }
 }
 
@@ -306,7 +325,7 @@ void nodes_word(struct nodes *nodes, size_t slot, struct str line)
     if (!value_get_str(item, STR("unheard")))
         w->report.speaks = false;
     if (changed)
-        nodes_tell(nodes, n);
+        tell_second_hand(nodes, n);
 }
 
 void nodes_word_lost(struct nodes *nodes, size_t slot)
@@ -319,7 +338,7 @@ void nodes_word_lost(struct nodes *nodes, size_t slot)
     nodes->slots[slot] = false;
     for (size_t i = 0; map_next(&nodes->by_name, &i, &name, &value);)
         if (((struct node *)value)->words[slot].known)
-            nodes_tell(nodes, value);
+            tell_second_hand(nodes, value);
 }
 
 void nodes_word_forget(struct nodes *nodes, size_t slot)

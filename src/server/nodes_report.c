@@ -1,6 +1,8 @@
 /* What nodes say of themselves: lines of a status stream, and the same fields in what servers tell each other. */
 #include "server/nodes_internal.h"
 
+#include "base/codec.h"
+
 #include <stdlib.h>
 
 #define AGE_MAX_MS ((int64_t)1 << 40)
@@ -29,6 +31,21 @@ static void read_unheard(struct node_report *r, const struct value *unheard, int
     }
 }
 
+/* Of everything but exact ages, which are always new. */
+static uint32_t digest_of(const struct node_report *r)
+{
+    struct str flags = { (const char[]){ (char)r->has_guard, (char)r->speaks, (char)r->servers_count }, 3 };
+    uint32_t crc = crc32c(0, flags);
+
+    for (size_t i = 0; i < r->peers_count; i++)
+        crc = crc32c(crc32c(crc, r->peers[i]), STR("p"));
+    for (size_t i = 0; i < r->unheard_count; i++) {
+        int64_t since = r->unheard[i].heard_ms >> 11; /* heard in between, and unheard again: news of two seconds */
+        crc = crc32c(crc32c(crc, r->unheard[i].name), (struct str){ (const char *)&since, sizeof(since) });
+    }
+    return crc;
+}
+
 static bool read_contacts(struct node_report *r, const struct value *line, int64_t now_ms)
 {
     const struct value *peers = value_get_str(line, STR("peers")), *unheard = value_get_str(line, STR("unheard"));
@@ -36,6 +53,8 @@ static bool read_contacts(struct node_report *r, const struct value *line, int64
 
     if (value_type(peers) != VALUE_ARRAY)
         return false;
+    uint32_t before = r->has_peers ? digest_of(r) : 0;
+    bool first = !r->has_peers;
     arena_reset(&r->arena);
     r->peers_count = r->unheard_count = 0;
     r->has_peers = true;
@@ -45,7 +64,7 @@ static bool read_contacts(struct node_report *r, const struct value *line, int64
     read_peers(r, peers);
     if (r->speaks)
         read_unheard(r, unheard, now_ms);
-    return true;
+    return first || digest_of(r) != before;
 }
 
 bool node_report_read(struct node_report *r, const struct value *line, int64_t now_ms, bool *ret_bad)

@@ -525,6 +525,28 @@ TEST("what one server was told by another it does not tell as its own")
     stop();
 }
 
+static void count_call(void *arg, UNUSED const struct node_facts *facts)
+{
+    ++*(int *)arg;
+}
+
+TEST("the same said again is no news, and what another server says is none for servers that follow this one")
+{
+    int all = 0, own = 0;
+    start();
+    struct nodes_watch *a = nodes_on_change(server_nodes(f.server), count_call, &all);
+    struct nodes_watch *b = nodes_on_change_first_hand(server_nodes(f.server), count_call, &own);
+    for (int i = 0; i < 5; i++)
+        word(0, HEARD("x") ",\"servers\":2,\"peers\":[\"y\"],\"unheard\":{\"z\":1200}}");
+    ASSERT_INT(all, 1);
+    word(0, HEARD("x") ",\"servers\":2,\"peers\":[\"y\"],\"unheard\":{}}");
+    ASSERT_INT(all, 2);
+    ASSERT_INT(own, 0);
+    nodes_watch_free(a);
+    nodes_watch_free(b);
+    stop();
+}
+
 TEST("peers confirm a silent node, and once it cannot have had contact it is fenced")
 {
     struct agent a, b, c;
