@@ -13,6 +13,7 @@ STAMPS := build/stamps
 SEEDS ?= 1000
 FIRST ?= 1
 RUNS ?= 3000
+DEATHS ?= 50
 MUTANT ?=
 
 .PHONY: all klein deps tools up down test unit sim crash check format fuzz bench help clean
@@ -63,9 +64,10 @@ sim: build/sim/build.ninja  ## simulated lives from seeds: make sim SEEDS=1000 F
 	@ninja -C build/sim -j $(JOBS) --quiet tests/sim/sim
 	@build/sim/tests/sim/sim --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS) $(if $(MUTANT),--mutant $(MUTANT))
 
-crash: build/sim/build.ninja  ## kill -9 at every named point of the write path: make crash RUNS=3000
-	@ninja -C build/sim -j $(JOBS) --quiet tests/crash/crash_sqlite
+crash: build/sim/build.ninja  ## kill -9 at every named point of the write path, and of etcd at any moment: make crash RUNS=3000 DEATHS=50
+	@ninja -C build/sim -j $(JOBS) --quiet tests/crash/crash_sqlite tests/crash/crash_etcd
 	@build/sim/tests/crash/crash_sqlite --runs $(RUNS)
+	@KLEIN_CRASH_RUNS=$(DEATHS) build/sim/tests/crash/crash_etcd
 
 check: $(STAMPS)/packages  ## layers, format, banned calls, sizes, links: what a machine can review
 	@scripts/check

@@ -128,6 +128,16 @@ void etcd_lost(struct etcd_engine *e, enum error_code code, const char *format, 
     loop_timer_start(&e->tick, 0);
 }
 
+bool etcd_went_back(struct etcd_engine *e, int64_t passed, const Etcdpb__ResponseHeader *h)
+{
+    if (h->revision >= passed)
+        return false;
+    etcd_lost(e, ERR_EXPIRED,
+              "etcd is at its revision %lld, though it has told changes up to %lld: a disk or a backup took it back",
+              (long long)h->revision, (long long)passed);
+    return true;
+}
+
 static int compare_latency(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;

@@ -6,6 +6,7 @@
 #define LOG_PART "store"
 #include "store/etcd_internal.h"
 
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/time.h"
 
@@ -241,8 +242,11 @@ static void batch_send(struct etcd_batch *b)
 
     etcd_batch_pack(b, &packed);
     b->sent_us = time_monotonic_us();
+    b->passed_then = e->passed;
     e->calls_open++;
+    CRASH_POINT("etcd.before-send");
     b->call = etcd_client_send(e->client, e->endpoint, &etcd_txn, buf_str(&packed), etcd_attempt_ms(e), on_answer, b);
+    CRASH_POINT("etcd.sent");
 }
 
 void etcd_batches_send(struct etcd_engine *e)
@@ -336,7 +340,9 @@ void etcd_write_succeeded(struct etcd_batch *b, size_t i, uint64_t revision)
     b->writes[i] = NULL;
     b->left--;
     e->writes++;
+    CRASH_POINT("etcd.before-reply");
     write_finish(e, w, revision, NULL);
+    CRASH_POINT("etcd.after-reply");
     etcd_later(e);
 }
 
@@ -394,6 +400,7 @@ void etcd_batch_repeat(struct etcd_batch *b)
     struct etcd_engine *e = b->engine;
     struct list again;
 
+    CRASH_POINT("etcd.repeat");
     list_init(&again);
     for (size_t i = 0; i < b->count; i++)
         if (b->writes[i])
@@ -531,6 +538,9 @@ static void on_answer(void *arg, const ProtobufCMessage *answer, int status, con
     e->calls_open--;
     etcd_later(e);
     if (m && m->header) {
+        CRASH_POINT("etcd.answered");
+        if (etcd_went_back(e, b->passed_then, m->header))
+            return;
         etcd_accepted(e, m->header);
         if (m->succeeded)
             take_answer(b, m);

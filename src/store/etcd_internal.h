@@ -62,6 +62,7 @@ struct etcd_batch {
     int64_t mod;                 /* its mod_revision, once known */
     bool answered, seen, passed; /* passed: the watch has gone beyond it */
     int64_t sent_us, answered_ms;
+    int64_t passed_then; /* what the watch had told when it was sent */
     struct etcd_call *call;
 };
 
@@ -143,6 +144,8 @@ void etcd_failed(struct etcd_engine *e, const struct error *err);           /* a
 bool etcd_no_quorum(struct etcd_engine *e);
 int etcd_refusal(struct etcd_engine *e, struct error *err); /* -1 with the sentence */
 void etcd_lost(struct etcd_engine *e, enum error_code code, const char *format, ...) PRINTF(3, 4);
+/* An answer to what was sent when the watch had told `passed`: when it is older, etcd has lost changes, and the engine is lost. */
+bool etcd_went_back(struct etcd_engine *e, int64_t passed, const Etcdpb__ResponseHeader *h);
 void etcd_damaged(const struct error *err) NORETURN;
 void etcd_later(struct etcd_engine *e); /* look what can be sent at the end of this round */
 

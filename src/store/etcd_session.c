@@ -9,6 +9,7 @@
 #define LOG_PART "store"
 #include "store/etcd_internal.h"
 
+#include "base/crash_point.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -17,6 +18,7 @@
 struct session_try {
     struct etcd_engine *engine;
     size_t slot, endpoint;
+    int64_t passed; /* what the watch had told when it was sent */
     bool opening;
 };
 
@@ -94,6 +96,9 @@ static void answered(struct etcd_engine *e, struct session_try *t, const Protobu
             etcd_damaged(&err);
         return;
     }
+    CRASH_POINT(opening ? "etcd.opened" : "etcd.bumped");
+    if (etcd_went_back(e, t->passed, h)) /* stops the other tries; ours is freed by the caller */
+        return;
     etcd_accepted(e, h);
     stop_calls(e);
     if (opening) {
@@ -191,10 +196,13 @@ static void attempt(void *arg)
     if (slot == SESSION_CALLS)
         return;
     t = xnew(struct session_try);
-    *t =
-        (struct session_try){ .engine = e, .slot = slot, .endpoint = e->endpoint, .opening = e->phase == ETCD_OPENING };
+    *t = (struct session_try){
+        .engine = e, .slot = slot, .endpoint = e->endpoint, .passed = e->passed, .opening = e->phase == ETCD_OPENING
+    };
     e->session_tries[slot] = t;
+    CRASH_POINT(t->opening ? "etcd.before-open" : "etcd.before-bump");
     e->session_calls[slot] = t->opening ? send_opening(e, timeout_ms, t) : send_session(e, timeout_ms, t);
+    CRASH_POINT(e->phase == ETCD_OPENING ? "etcd.open-sent" : "etcd.bump-sent");
     e->endpoint = (e->endpoint + 1) % etcd_client_count(e->client); /* the answer brings it back */
 }
 
@@ -244,6 +252,7 @@ void etcd_session_passed(struct etcd_engine *e)
 {
     if (e->phase != ETCD_SETTLING || !e->settle_at || e->passed < e->settle_at)
         return;
+    CRASH_POINT("etcd.settled");
     e->phase = ETCD_RUNNING;
     e->settle_at = 0;
     list_each (&e->batches, struct etcd_batch, link, b)

@@ -7,6 +7,7 @@
 #define LOG_PART "store"
 #include "store/etcd_internal.h"
 
+#include "base/crash_point.h"
 #include "base/log.h"
 
 #define OPEN_TIMEOUT_MS 1000
@@ -69,6 +70,7 @@ static void tell_change(struct etcd_engine *e, struct etcd_event *ev)
     if (own)
         ev->change.cookie = b->writes[i]->w.cookie;
     told(e, ev->change.revision);
+    CRASH_POINT("etcd.before-telling");
     if (e->base.on_change)
         e->base.on_change(e->base.on_change_arg, &ev->change);
     if (own)

@@ -54,6 +54,9 @@ void test_fail(const char *file, int line, const char *format, ...) PRINTF(3, 4)
             FAIL("not true: %s", #condition);                                                                          \
     } while (0)
 
+/* This machine cannot run the test: it ends here and counts neither as passed nor as failed; the reason is printed. */
+void test_skip(const char *format, ...) PRINTF(1, 2) NORETURN;
+
 /* Integers, signed or not. */
 #define ASSERT_INT(actual, expected)                                                                                   \
     do {                                                                                                               \

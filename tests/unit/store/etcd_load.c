@@ -183,8 +183,13 @@ struct store *load_open(struct load *l, const char *server, store_change_fn *fn,
 
 void load_start(struct load *l, int members)
 {
+    load_start_in(l, members, test_folder());
+}
+
+void load_start_in(struct load *l, int members, const char *folder)
+{
     memset(l, 0, sizeof(*l));
-    etcd_cluster_start(&l->cluster, members, test_folder());
+    etcd_cluster_start(&l->cluster, members, folder);
     l->loop = loop_new_system(env_system());
     l->history = history_new();
     l->random = test_seed();
@@ -258,6 +263,19 @@ static void run_until(struct load *l, bool *done, const char *what)
             FAIL("not within 30 s: %s", what);
 }
 
+void load_list(struct load *l)
+{
+    for (int i = 0; i < LOAD_ENGINES; i++) { /* its barrier makes the watch whole */
+        struct ending e = { .load = l };
+
+        if (l->engines[i].lost)
+            continue;
+        e.list = history_list(l->history, l->engines[i].name, STR("/"));
+        store_list(l->engines[i].store, STR("/"), on_entry, on_listed, &e);
+        run_until(l, &e.done, "a list");
+    }
+}
+
 void load_finish(struct load *l)
 {
     AUTO_ARENA struct arena arena = { 0 };
@@ -273,15 +291,7 @@ void load_finish(struct load *l)
             if (test_now_ms() > end)
                 FAIL("the end of a %s of %s is not told", c->write.type == STORE_PUT ? "write" : "deletion", c->key);
     }
-    for (int i = 0; i < LOAD_ENGINES; i++) { /* a list on each: its barrier makes both watches whole */
-        struct ending e = { .load = l };
-
-        if (l->engines[i].lost)
-            continue;
-        e.list = history_list(l->history, l->engines[i].name, STR("/"));
-        store_list(l->engines[i].store, STR("/"), on_entry, on_listed, &e);
-        run_until(l, &e.done, "a list at the end");
-    }
+    load_list(l);
     load_run(l, 100);
     for (int i = 0; i < LOAD_ENGINES; i++) {
         struct ending e = { .load = l };

@@ -65,9 +65,12 @@ struct load {
 };
 
 void load_start(struct load *l, int members);
+void load_start_in(struct load *l, int members, const char *folder); /* the members' data there */
 void load_run(struct load *l, int64_t ms);
 void load_run_until_written(struct load *l, size_t more, int64_t deadline_ms);
 void load_finish(struct load *l);
+/* Each engine lists everything: recorded, too. An engine that is lost is left out. */
+void load_list(struct load *l);
 /* One server more on the same cluster; the engine's changes are recorded from its first list on. */
 struct store *load_open(struct load *l, const char *server, store_change_fn *on_change, void *arg);
 
