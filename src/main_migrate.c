@@ -143,6 +143,17 @@ static int back_to_sqlite(struct migration *m, struct error *err)
     return 0;
 }
 
+/* The record may name this member too. */
+static size_t count_others(const struct server_record *r)
+{
+    AUTO_FREE char *own = xasprintf("//%s:", r->address ? r->address : "");
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->endpoints_count; i++)
+        n += !str_contains(str_of(r->endpoints[i]), str_of(own));
+    return n;
+}
+
 static int to_sqlite(struct migration *m, struct error *err)
 {
     AUTO_FREE char *fresh = xasprintf("%s/store.new", m->data);
@@ -152,12 +163,12 @@ static int to_sqlite(struct migration *m, struct error *err)
 
     if (m->record.seed && m->record.seed[0])
         return back_to_sqlite(m, err);
-    if (m->record.endpoints_count > 1)
+    if (count_others(&m->record))
         return fail(
             err, ERR_CONFLICT,
-            "the server in '%s' is one of %zu: let the others leave first (DELETE /klein/v1/servers/NAME), so that no "
+            "the server in '%s' is one of %zu: let the others leave first (`klein server leave` on each), so that no "
             "write is lost on them",
-            m->data, m->record.endpoints_count);
+            m->data, count_others(&m->record) + 1);
     if (file_remove_tree(fresh, err) < 0 || file_mkdirs(work, 0700, err) < 0)
         return -1;
     int result = fill(m, fresh, work, &objects, err);
@@ -319,6 +330,23 @@ static int force_new_cluster(const char *data, const char *name, struct error *e
     return result;
 }
 
+/*
+ * The state of the cluster of one moves into a new etcd, by way of SQLite. The old one must not be joined: a member that is added to an etcd
+ * 3.4 after --force-new-cluster replays a log from which that took entries, and ends with another state than the one it joined (seen: the same
+ * applied index, other revisions). What the lost servers had noted of themselves is no object and stays behind.
+ */
+static int renew_etcd(const char *data, struct error *err)
+{
+    struct migration m = { .data = data, .store = xasprintf("%s/store", data) };
+    bool found;
+    int result = server_record_load(data, &m.record, &found, err);
+
+    result = result < 0 || to_sqlite(&m, err) < 0 || to_etcd(&m, err) < 0 ? -1 : 0;
+    free(m.store);
+    server_record_done(&m.record);
+    return result < 0 ? error_context(err, "make a new etcd of the state that is left") : 0;
+}
+
 int server_recover(const struct args *a, struct error *err)
 {
     const char *data = arg(a, "data");
@@ -342,11 +370,13 @@ int server_recover(const struct args *a, struct error *err)
         result = server_record_save(data, &r, err);
     }
     if (result == 0)
+        result = renew_etcd(data, err);
+    if (result == 0)
         printf(
             "Server '%s' is a cluster of one now, with everything its disk held, in %.2f s. What only the lost servers "
-            "had "
-            "acknowledged is not in it.\n"
-            "Next: start it as before; remove the lost ones (`klein server remove NAME`) and let new servers join.\n",
+            "had acknowledged is not in it; their entries are removed.\n"
+            "Next: start it as before (`systemctl start klein-server`). New servers join it with empty data folders: "
+            "`klein token --for-server` here, `klein server --join URL --token-file FILE` there.\n",
             r.name, (double)(time_monotonic_ms() - began_ms) / 1000);
     server_record_done(&r);
     return result;

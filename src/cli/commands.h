@@ -10,6 +10,7 @@ extern const struct subcommand command_down;
 extern const struct subcommand command_grow;
 extern const struct subcommand command_init;
 extern const struct subcommand command_prove;
+extern const struct subcommand command_recover;
 extern const struct subcommand command_restore;
 extern const struct subcommand command_status;
 extern const struct subcommand command_token;

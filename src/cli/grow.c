@@ -3,13 +3,14 @@
  *
  * The server is ended, its data folder becomes that of the first of the new servers with the note that its state moves to etcd (as `klein
  * server migrate` leaves it), and `klein up` starts everything: the first server moves the state, the others join it. Each step is one
- * atomic rename or write, and doing it again after an interruption goes on where it ended.
+ * atomic rename or write, and doing it again after an interruption goes on where it ended. `--servers 1` is the way back (shrink.h).
  */
 #include "base/file.h"
 #include "base/time.h"
 #include "cli/cluster.h"
 #include "cli/commands.h"
 #include "cli/run.h"
+#include "cli/shrink.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@
 
 static const struct option_row options[] = {
     { "name", "NAME", "klein", "the cluster's name" },
-    { "servers", "N", "3", "how many servers it shall have, spread over the zones" },
+    { "servers", "N", "3", "how many servers it shall have, spread over the zones; 1: one on SQLite again" },
     { 0 },
 };
 
@@ -59,7 +60,7 @@ static int run(const struct args *a, struct error *err)
     bool found;
 
     if (args_no_words(a, err) < 0 || cluster_name_check(name, err) < 0 ||
-        arg_number(a, "servers", 2, CLUSTER_SERVERS_MAX, &servers, err) < 0)
+        arg_number(a, "servers", 1, CLUSTER_SERVERS_MAX, &servers, err) < 0)
         return EXIT_USAGE;
     if (geteuid() != 0)
         return fail(err, ERR_FORBIDDEN, "`klein grow` makes namespaces and must run as root");
@@ -68,11 +69,18 @@ static int run(const struct args *a, struct error *err)
         return -1;
     if (!found)
         return fail(err, ERR_NOT_FOUND, "there is no cluster '%s' on this machine", name);
-    if (c.servers_count || c.etcd)
-        return fail(err, ERR_CONFLICT, "cluster '%s' has its state on etcd already", name);
-    printf("cluster '%s': its server ends now, %d servers on etcd take over its state\n", name, (int)servers);
+    if (servers == 1 ? !c.servers_count : c.servers_count || c.etcd)
+        return fail(err, ERR_CONFLICT,
+                    servers == 1 ? "cluster '%s' has one server already" : "cluster '%s' has its state on etcd already",
+                    name);
+    if (c.disk_mib)
+        return fail(err, ERR_CONFLICT, "cluster '%s' has disks of its own (--disk-size), which stay where they are",
+                    name);
+    printf(servers == 1 ? "cluster '%s': its servers end, one server on SQLite takes over their state\n"
+                        : "cluster '%s': its server ends now, several servers on etcd take over its state\n",
+           name);
     fflush(stdout);
-    if (grow(&c, (int)servers, err) < 0)
+    if ((servers == 1 ? cluster_shrink(&c, err) : grow(&c, (int)servers, err)) < 0)
         return -1;
     cleanup_fd(&lock);
     lock = -1;
@@ -83,7 +91,7 @@ static int run(const struct args *a, struct error *err)
 
 const struct subcommand command_grow = {
     .name = "grow",
-    .summary = "Make several servers on etcd out of a local cluster's one on SQLite.",
+    .summary = "Make several servers on etcd out of a local cluster's one on SQLite, or the other way round.",
     .usage = "[--name NAME] [--servers N]",
     .options = options,
     .run = run,

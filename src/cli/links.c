@@ -67,6 +67,19 @@ int links_make_edge(const struct cluster_record *c, struct error *err)
     return 0;
 }
 
+/* A machine that is made again keeps its link-layer address: else its neighbours talk to the old one until their caches age, 30 s. */
+static void add_link_address(struct buf *to, const char *address)
+{
+    struct str rest = str_of(address), part;
+
+    buf_addf(to, "02:6b");
+    while (str_next(&rest, '.', &part)) {
+        uint64_t number = 0;
+        str_to_u64(part, &number);
+        buf_addf(to, ":%02x", (unsigned)number & 0xff);
+    }
+}
+
 int links_make_node(const struct cluster_record *c, const struct machine *node, struct error *err)
 {
     AUTO_BUF struct buf outside = BUF_MAX(4 * KIB);
@@ -81,8 +94,10 @@ int links_make_node(const struct cluster_record *c, const struct machine *node, 
     const char *const old[] = { "ip", "link", "del", node->name, NULL };
     run_command(old, edge_ns, STR_NONE, NULL, NULL);
     /* `ip` runs inside the edge's network namespace but sees the host's /proc, so the pid is the host's. */
-    buf_addf(&outside, "link add %s type veth peer name eth0 netns %d\nlink set %s master br-%s\nlink set %s up\n",
-             node->name, (int)node->pid, node->name, node->zone, node->name);
+    buf_addf(&outside, "link add %s type veth peer name eth0 address ", node->name);
+    add_link_address(&outside, node->address);
+    buf_addf(&outside, " netns %d\nlink set %s master br-%s\nlink set %s up\n", (int)node->pid, node->name, node->zone,
+             node->name);
     buf_addf(&inside, "link set lo up\naddr add %s/24 dev eth0\nlink set eth0 up\nroute add default via %.*s.1\n",
              node->address, (int)str_find_last(address, '.'), node->address);
     if (ip_batch(edge_ns, &outside, err) < 0 || ip_batch(node_ns, &inside, err) < 0)

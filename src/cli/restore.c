@@ -8,7 +8,8 @@
 #include "backup/rebuild.h"
 #include "base/file.h"
 #include "base/time.h"
-#include "cli/cluster.h"
+#include "cli/chaos.h"
+#include "cli/cluster_data.h"
 #include "cli/commands.h"
 #include "cli/living.h"
 #include "cli/place.h"
@@ -46,6 +47,9 @@ struct restore {
     const struct args *args;
     struct target *target;
     struct secret passphrase;
+    struct cluster_record cluster; /* of --name */
+    bool is_cluster;
+    int lock;          /* on the cluster; -1 */
     char *data, *work; /* work is beside data, so that folders can change places */
     char *fresh;       /* WORK/data */
     char *backup;      /* the backup on this machine */
@@ -132,16 +136,23 @@ static int fetch_changes(struct restore *r, char **folders, size_t *count, struc
     return 0;
 }
 
+/* Newer than what was shipped, when the disks are still there. */
+static void add_own_changes(const struct restore *r, char **folders, size_t *count)
+{
+    folders[(*count)++] = xasprintf("%s/" CHANGES_FOLDER, r->data);
+    for (int i = 1; r->is_cluster && i < r->cluster.servers_count; i++)
+        folders[(*count)++] = cluster_server_path(&r->cluster, &r->cluster.servers[i], CHANGES_FOLDER);
+}
+
 static int gather_changes(struct restore *r, struct error *err)
 {
-    char *folders[CHANGES_MAX + ARG_VALUES_MAX + 1];
+    char *folders[CHANGES_MAX + ARG_VALUES_MAX + CLUSTER_SERVERS_MAX];
     size_t count = 0;
 
     if (arg_given(r->args, "backup-only"))
         return 0;
     int result = fetch_changes(r, folders, &count, err);
-    folders[count++] =
-        xasprintf("%s/" CHANGES_FOLDER, r->data); /* newer than what was shipped, when the disk is still there */
+    add_own_changes(r, folders, &count);
     for (int i = 0; i < arg_count(r->args, "changes"); i++)
         folders[count++] = xstrdup(arg_nth(r->args, "changes", i));
     if (result == 0)
@@ -196,10 +207,14 @@ static int fill_store(struct restore *r, struct error *err)
     return store_seed_end(seed, r->base, err);
 }
 
-static int copy_kept(struct restore *r, const char *name, struct error *err)
+/* The keys that are there: of the server, or of any server of the cluster. */
+static char *old_pki(const struct restore *r)
 {
-    AUTO_FREE char *from = xasprintf("%s/%s", r->data, name);
-    AUTO_FREE char *to = xasprintf("%s/%s", r->fresh, name);
+    return r->is_cluster ? cluster_pki_path(&r->cluster) : xasprintf("%s/pki", r->data);
+}
+
+static int copy_kept(const char *from, const char *to, struct error *err)
+{
     const char *const argv[] = { "cp", "-a", from, to, NULL };
 
     return file_exists(from) ? run_command(argv, -1, STR_NONE, NULL, err) : 0;
@@ -208,7 +223,7 @@ static int copy_kept(struct restore *r, const char *name, struct error *err)
 static int fill_keys(struct restore *r, struct error *err)
 {
     AUTO_FREE char *pki = xasprintf("%s/pki", r->fresh);
-    AUTO_FREE char *old = xasprintf("%s/pki", r->data);
+    AUTO_FREE char *old = old_pki(r);
     AUTO_FREE char *sealed = xasprintf("%s/" KEYS_FILE, r->backup);
     AUTO_BACKUP_KEYS struct backup_keys keys = { 0 };
 
@@ -228,7 +243,7 @@ static int fill_keys(struct restore *r, struct error *err)
             "needed, or --without-keys (then nodes and people must join anew)",
             r->id);
     r->keys_kept = file_exists(old);
-    return copy_kept(r, "pki", err);
+    return copy_kept(old, pki, err);
 }
 
 /* With etcd the state moves there when the server starts: a member alone, which others join (server/servers_local.c). */
@@ -240,7 +255,10 @@ static int choose_store(struct restore *r, struct error *err)
 
     if (store && strcmp(store, "etcd") && strcmp(store, "sqlite"))
         return fail(err, ERR_BAD_REQUEST, "--store is sqlite or etcd, not '%s'", store);
-    if (store ? !strcmp(store, "etcd") : file_exists(old))
+    if (r->is_cluster && store && !strcmp(store, "etcd") != r->cluster.etcd)
+        return fail(err, ERR_BAD_REQUEST, "cluster '%s' stands on %s: `klein grow` changes that, before or after",
+                    r->cluster.name, r->cluster.etcd ? "etcd" : "SQLite");
+    if (r->is_cluster ? r->cluster.etcd : store ? !strcmp(store, "etcd") : file_exists(old))
         return file_write(note, STR("{\"store\":\"etcd\",\"seed\":\"store\"}\n"), 0600, err);
     return 0;
 }
@@ -287,10 +305,24 @@ static int put_in_place(struct restore *r, struct error *err)
     return fd >= 0 && fsync(fd) < 0 ? fail_sys(err, errno, "write the folder to the disk") : 0;
 }
 
-static int check_living(struct restore *r, struct error *err)
+static pid_t find_living(const struct restore *r)
 {
     pid_t pid = living_pid(r->data);
 
+    for (int i = 0; !pid && r->is_cluster && i < r->cluster.servers_count; i++) {
+        AUTO_FREE char *folder = cluster_server_folder(&r->cluster, &r->cluster.servers[i]);
+        pid = living_pid(folder);
+    }
+    return pid;
+}
+
+static int check_living(struct restore *r, struct error *err)
+{
+    pid_t pid = find_living(r);
+
+    if (r->is_cluster && r->cluster.disk_mib)
+        return fail(err, ERR_CONFLICT, "cluster '%s' has disks of its own (--disk-size), which cannot change places",
+                    r->cluster.name);
     if (!pid || arg_given(r->args, "force"))
         return 0;
     return fail(err, ERR_CONFLICT,
@@ -300,7 +332,7 @@ static int check_living(struct restore *r, struct error *err)
                 r->data, (int)pid);
 }
 
-static void tell(struct restore *r, int64_t began_ms, bool was_living)
+static void tell(struct restore *r, int64_t began_ms)
 {
     char time[TIME_TEXT_SIZE];
     uint64_t revision = r->use_changes ? r->changes.to : r->manifest.revision;
@@ -320,12 +352,52 @@ static void tell(struct restore *r, int64_t began_ms, bool was_living)
                             : "There are no keys: the server makes new ones, and nodes and people must join anew.\n");
     if (r->aside[0])
         printf("What was there before is kept in %s.\n", r->aside);
-    if (arg(r->args, "name"))
-        printf("Next: %s\n",
-               was_living ? "nothing, the server is starting on it" : "`klein up` starts the cluster on it");
-    else
+    if (!r->is_cluster)
         printf("Next: start `klein server --data %s` with the options it had; further servers join it anew.\n",
                r->data);
+}
+
+static int exchange(struct restore *r, struct error *err)
+{
+    pid_t pid = living_pid(r->data);
+
+    if (put_in_place(r, err) < 0)
+        return -1;
+    /* It still writes into the folder that was moved away: nothing of that can reach the new one. */
+    return (pid && living_end(pid, err) < 0) ? -1 : end_old_etcd(r, err);
+}
+
+/* Servers end first, so that none goes on with the old state; the others' data is out of the way before the first's is new. */
+static int exchange_cluster(struct restore *r, struct error *err)
+{
+    struct cluster_record *c = &r->cluster;
+    pid_t server = cluster_server_pid(c, NULL), etcd = cluster_etcd_pid(c, NULL);
+
+    if (c->servers_count) {
+        if (cluster_end_servers(c, err) < 0 || cluster_set_others_aside(c, &c->servers[0], "replaced", err) < 0)
+            return -1;
+        return put_in_place(r, err);
+    }
+    uint64_t started = etcd ? process_start_time(etcd) : 0;
+    if (put_in_place(r, err) < 0 || (server && living_end(server, err) < 0))
+        return -1;
+    return etcd ? kill_and_wait(etcd, started, 10 * SECOND_MS, err) : 0;
+}
+
+static int start_cluster(struct restore *r, int64_t began_ms, struct error *err)
+{
+    fflush(stdout);
+    cleanup_fd(&r->lock);
+    r->lock = -1;
+    if (cluster_repair(r->cluster.name, err) < 0)
+        return error_context(err,
+                             "the state is restored, but the cluster does not come up; `klein up --name %s` tries "
+                             "again",
+                             r->cluster.name);
+    printf("Cluster '%s' is back: %d server%s, %d nodes, %.2f s after the command began.\n", r->cluster.name,
+           MAX(r->cluster.servers_count, 1), r->cluster.servers_count > 1 ? "s" : "", r->cluster.nodes_count,
+           (double)(time_monotonic_ms() - began_ms) / 1000);
+    return 0;
 }
 
 static int restore(struct restore *r, struct error *err)
@@ -336,14 +408,20 @@ static int restore(struct restore *r, struct error *err)
         return EXIT_USAGE;
     if (check_living(r, err) < 0 || fetch(r, err) < 0 || gather_changes(r, err) < 0 || make_fresh(r, err) < 0)
         return -1;
-    pid_t pid = living_pid(r->data);
-    if (put_in_place(r, err) < 0)
+    if (r->is_cluster ? exchange_cluster(r, err) < 0 : exchange(r, err) < 0)
         return -1;
-    /* It still writes into the folder that was moved away: nothing of that can reach the new one. */
-    if ((pid && living_end(pid, err) < 0) || end_old_etcd(r, err) < 0)
-        return -1;
-    tell(r, began_ms, pid != 0);
-    return 0;
+    tell(r, began_ms);
+    return r->is_cluster ? start_cluster(r, began_ms, err) : 0;
+}
+
+static int load_cluster(struct restore *r, struct error *err)
+{
+    const char *name = arg(r->args, "name");
+
+    if (!name)
+        return 0;
+    r->lock = cluster_lock(name, err);
+    return r->lock < 0 ? -1 : cluster_load(name, &r->cluster, &r->is_cluster, err);
 }
 
 static char *work_beside(const char *data, struct error *err)
@@ -363,7 +441,7 @@ static char *work_beside(const char *data, struct error *err)
 
 static int run(const struct args *a, struct error *err)
 {
-    struct restore r = { .args = a };
+    struct restore r = { .args = a, .lock = -1 };
     int result = -1;
 
     if (args_no_words(a, err) < 0)
@@ -374,10 +452,12 @@ static int run(const struct args *a, struct error *err)
     r.data = place_data(a, err);
     while (r.data && strlen(r.data) > 1 && r.data[strlen(r.data) - 1] == '/')
         r.data[strlen(r.data) - 1] = '\0';
-    if (r.data && place_passphrase(a, &r.passphrase, err) == 0 && (r.work = work_beside(r.data, err))) {
+    if (r.data && load_cluster(&r, err) == 0 && place_passphrase(a, &r.passphrase, err) == 0 &&
+        (r.work = work_beside(r.data, err))) {
         result = restore(&r, err);
         file_remove_tree(r.work, NULL);
     }
+    cleanup_fd(&r.lock);
     free(r.data);
     free(r.work);
     free(r.fresh);

@@ -10,11 +10,13 @@
 
 #define TOKEN_S 3600
 
+/* Of an etcd, or of a store that moves there when the server starts (after grow, restore, recover). */
 static bool has_data(const struct cluster_record *c, const struct machine *m)
 {
     AUTO_FREE char *wal = cluster_server_path(c, m, "etcd/member/wal");
+    AUTO_FREE char *store = cluster_server_path(c, m, "store/klein.db");
 
-    return file_exists(wal);
+    return file_exists(wal) || file_exists(store);
 }
 
 bool up_servers_any_alive(const struct cluster_record *c)

@@ -8,11 +8,11 @@ from lib.kubectl import ROOT
 from lib.process import run
 from lib.server import klein_program
 
-COMMANDS = ["up", "down", "status", "token", "backup", "restore", "grow", "upgrade", "chaos", "prove", "server", "agent"]
+COMMANDS = ["up", "down", "status", "token", "backup", "restore", "grow", "upgrade", "chaos", "prove", "recover", "server", "agent"]
 PAGES = ["README.md", "docs/reference/commands.md", "docs/guide/three-machines.md", "docs/guide/when-things-fail.md",
          "docs/guide/backup.md", "docs/guide/prove.md"]
 # What a section leaves to a guide.
-GUIDES = {"backup": "docs/guide/backup.md", "restore": "docs/guide/backup.md", "grow": "docs/guide/backup.md",
+GUIDES = {"backup": "docs/guide/backup.md", "restore": "docs/guide/backup.md", "grow": "docs/guide/backup.md", "recover": "docs/guide/backup.md",
           "chaos": "docs/guide/prove.md", "prove": "docs/guide/prove.md"}
 COMMON = {"help"}
 
