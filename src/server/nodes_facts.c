@@ -16,6 +16,7 @@ struct nodes_watch {
     void *arg;
     bool first_hand; /* what other servers say is no news */
     bool dead;
+    bool orphan; /* the nodes are gone, its owner is not yet */
 };
 
 /* --- merging ---------------------------------------------------------------------------------------------------------------- */
@@ -174,7 +175,9 @@ struct nodes_watch *nodes_on_change(struct nodes *n, nodes_each_fn *fn, void *ar
 /* Freed by the next tell(): the list may be under iteration now. */
 void nodes_watch_free(struct nodes_watch *w)
 {
-    if (w)
+    if (w && w->orphan)
+        free(w);
+    else if (w)
         w->dead = true;
 }
 
@@ -308,6 +311,7 @@ void nodes_word(struct nodes *nodes, size_t slot, struct str line)
     nodes->slot_heard_ms[slot] = now_ms;
     if (value_get_str(item, STR("settled")))
         sweep_words(nodes, slot);
+    bool is_new = !map_has(&nodes->by_name, name);
     struct node *n = name.n ? nodes_make(nodes, name, NULL) : NULL;
     if (!n)
         return;
@@ -324,7 +328,9 @@ void nodes_word(struct nodes *nodes, size_t slot, struct str line)
     changed |= node_report_read(&w->report, item, now_ms, &bad);
     if (!value_get_str(item, STR("unheard")))
         w->report.speaks = false;
-    if (changed)
+    if (is_new)
+        nodes_tell(nodes, n); /* that it is not heard here is a word that others wait for, before a node is fenced */
+    else if (changed)
         tell_second_hand(nodes, n);
 }
 
@@ -411,6 +417,10 @@ void nodes_facts_done(struct nodes *nodes)
 {
     loop_timer_stop(&nodes->tick);
     loop_defer_cancel(&nodes->judge);
-    list_each (&nodes->watches, struct nodes_watch, link, w)
-        free(w);
+    list_each (&nodes->watches, struct nodes_watch, link, w) {
+        list_del(&w->link);
+        w->orphan = true; /* a reader of the stream ends when its connection does */
+        if (w->dead)
+            free(w);
+    }
 }
