@@ -95,6 +95,7 @@ static void requeue(struct engine *e)
         list_add_head(&e->queue, &r->link);
     }
     txn_unref(TAKE(e->batch));
+    e->batch_seen = e->batch_answered = false;
 }
 
 void engine_finish_close(struct engine *e)
@@ -287,7 +288,7 @@ void engine_attempt_over(void *arg)
     struct engine *e = arg;
 
     next_member(e);
-    if (e->session_state == SESSION_ANSWERED || e->batch_answered) {
+    if (e->session_state == SESSION_ANSWERED || (e->session_state == SESSION_OPEN && e->batch_answered)) {
         loop_timer_start(&e->attempt, ATTEMPT_MS); /* it happened: only the watch is late */
         return;
     }

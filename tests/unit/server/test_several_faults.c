@@ -32,6 +32,9 @@ struct cluster_run {
 
 static struct cluster_run run;
 
+static const char *const names[] = { "server-0", "server-1", "server-2" };
+static const char *const members[] = { "m0", "m1", "m2" };
+
 static uint64_t below(uint64_t n)
 {
     return env_random_below(loop_env(run.loop), n);
@@ -40,7 +43,6 @@ static uint64_t below(uint64_t n)
 static struct store *open_model(void *arg, struct loop *loop, struct env *env, store_change_fn *on_change,
                                 void *on_change_arg, struct error *err)
 {
-    static const char *const names[] = { "server-0", "server-1", "server-2" };
     (void)arg;
     (void)env;
     (void)err;
@@ -50,7 +52,6 @@ static struct store *open_model(void *arg, struct loop *loop, struct env *env, s
 
 static void start(void)
 {
-    static const char *const names[] = { "server-0", "server-1", "server-2" };
     static const struct control_config config = { .pod_cidr = "10.244.0.0/16" };
     run = (struct cluster_run){ 0 };
     env_sim_init(&run.sim, test_seed(), 1790000000000);
@@ -142,9 +143,21 @@ static void heal(void)
 static void something_breaks(void)
 {
     struct etcd_model_config *config = etcd_model_config(run.model);
-    switch (below(4)) {
+    switch (below(8)) {
     case 0:
         etcd_model_elect(run.model);
+        break;
+    case 2:
+        etcd_model_crash(run.model, (int)below(3));
+        break;
+    case 3:
+        etcd_model_pause(run.model, (int)below(3));
+        break;
+    case 4:
+        config->watch_break_percent = 10;
+        break;
+    case 5:
+        etcd_model_cut(run.model, names[below(SERVERS)], members[below(3)]);
         break;
     case 1:
         config->lose_answer_percent = 20;
