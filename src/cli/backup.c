@@ -191,6 +191,8 @@ static void tell_made(const struct making *m, int64_t ms)
     printf("Backup %s: %llu objects at revision %llu, %.1f MB, %s, in %.2f s.\n", m->manifest.id,
            (unsigned long long)m->manifest.objects, (unsigned long long)m->manifest.revision, (double)m->bytes / 1e6,
            m->manifest.has_keys ? "with keys and certificates" : "without keys and certificates", (double)ms / 1000);
+    printf("Secrets are readable in it for whoever can read the place: %s.\n",
+           m->seal ? "the passphrase seals the keys and certificates only" : "keep it closed");
     if (proved)
         printf("Proved: restored into a sandbox in %.2f s, and every object is what it was.\n",
                (double)m->proof.restore_ms / 1000);

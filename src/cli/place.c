@@ -2,12 +2,22 @@
 #include "cli/place.h"
 
 #include "backup/keys.h"
+#include "base/env.h"
 #include "base/file.h"
+#include "base/time.h"
 #include "cli/cluster.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WORK_PREFIX "klein-backup-"
+#define WORK_AGE_MS MINUTE_MS
 
 static int load(const char *name, struct cluster_record *c, struct error *err)
 {
@@ -56,12 +66,48 @@ int place_passphrase(const struct args *a, struct secret *ret, struct error *err
     return arg(a, "passphrase-file") ? passphrase_read(arg(a, "passphrase-file"), ret, err) : 0;
 }
 
+/* The lock goes with its process, however that ends: a folder that can be locked belongs to nobody. -1: it is in use, or no folder. */
+static int lock_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* What runs that were killed have left. Younger ones may be about to be locked. */
+static void sweep(const char *folder)
+{
+    DIR *d = opendir(folder);
+    struct dirent *entry;
+    struct stat st;
+
+    while (d && (entry = readdir(d))) {
+        AUTO_FREE char *path = xasprintf("%s/%s", folder, entry->d_name);
+        if (!str_starts(str_of(entry->d_name), STR(WORK_PREFIX)) || strlen(entry->d_name) != STR(WORK_PREFIX).n + 6)
+            continue;
+        AUTO_FD int fd = lock_folder(path);
+        if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
+            (int64_t)st.st_mtime * 1000 < env_wall_ms(env_system()) - WORK_AGE_MS)
+            file_remove_tree(path, NULL);
+    }
+    if (d)
+        closedir(d);
+}
+
 char *place_work(const struct args *a, struct error *err)
 {
-    char *path = xasprintf("%s/klein-backup-XXXXXX", arg(a, "work"));
+    char *path = xasprintf("%s/" WORK_PREFIX "XXXXXX", arg(a, "work"));
 
-    if (mkdtemp(path))
+    sweep(arg(a, "work"));
+    if (mkdtemp(path)) {
+        /* Stays open on purpose: as long as this process lives nobody sweeps its folder. Where nothing can be locked nothing is swept. */
+        lock_folder(path);
         return path;
+    }
     fail_sys(err, errno, "make a temporary folder in '%s'", arg(a, "work"));
     free(path);
     return NULL;

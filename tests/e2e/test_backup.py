@@ -1,4 +1,5 @@
 """Backups: made, proved, damaged, restored; to folders, S3 and rsync; to a moment between two of them. docs/guide/backup.md"""
+import fcntl
 import glob
 import http.client
 import json
@@ -365,3 +366,24 @@ def test_verify_leaves_nothing(backups):
                 assert not (b"--no-control" in (words := file.read()) and backups.folder.encode() in words)
         except OSError:
             pass
+
+
+def test_what_killed_runs_left(backups):
+    """The next run removes the old work folders of dead runs, and neither young ones, nor those in use, nor others'."""
+    folders = {name: os.path.join(backups.folder, name) for name in
+               ("klein-backup-dead00", "klein-backup-young0", "klein-backup-inuse0", "klein-backup-of-mine")}
+    for name, folder in folders.items():
+        os.mkdir(folder)
+        with open(os.path.join(folder, "file"), "w", encoding="utf-8"):
+            pass
+        if "young" not in name:
+            os.utime(folder, (time.time() - 600, time.time() - 600))
+    used = os.open(folders["klein-backup-inuse0"], os.O_RDONLY)
+    try:
+        fcntl.flock(used, fcntl.LOCK_EX)
+        words = backups.klein("backup", *backups.arguments(), "--no-verify")
+    finally:
+        os.close(used)
+    assert "Secrets are readable in it" in words
+    left = sorted(os.path.basename(path) for path in glob.glob(os.path.join(backups.folder, "klein-backup-*")))
+    assert left == ["klein-backup-inuse0", "klein-backup-of-mine", "klein-backup-young0"]
