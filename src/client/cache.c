@@ -33,6 +33,7 @@ struct cache {
     struct map places;                     /* "namespace/name" -> index into `all` + 1 */
     struct map indexes[CACHE_INDEX_COUNT]; /* key -> struct set */
     struct list listeners;
+    struct map remembered; /* "namespace/name" of what cache_remember() put and the list did not name yet */
     uint64_t revision;
     bool synced;
 };
@@ -178,6 +179,8 @@ static void replace(struct cache *c, const struct object *shown, const struct ob
     struct str key = cache_key(&buf, object_namespace(shown), object_name(shown));
     struct object *old = map_get(&c->objects, key);
 
+    if (c->remembered.count)
+        map_del(&c->remembered, key);
     if (!old && !now)
         return;
     if (old)
@@ -193,6 +196,28 @@ static void replace(struct cache *c, const struct object *shown, const struct ob
     object_unref(old);
 }
 
+void cache_remember(struct cache *c, const struct object *o)
+{
+    AUTO_BUF struct buf buf = BUF_MAX(KIB);
+
+    replace(c, o, o);
+    map_put(&c->remembered, cache_key(&buf, object_namespace(o), object_name(o)), c);
+}
+
+/* The first list is complete: what it did not name is gone. */
+static void drop_remembered(struct cache *c)
+{
+    AUTO_MAP struct map gone = c->remembered;
+    struct str key;
+    void *unused;
+
+    c->remembered = (struct map){ 0 };
+    for (size_t i = 0; map_next(&gone, &i, &key, &unused);) {
+        AUTO_OBJECT struct object *o = object_ref(map_get(&c->objects, key));
+        replace(c, o, NULL);
+    }
+}
+
 static void on_event(void *arg, const struct api_event *event)
 {
     struct cache *c = arg;
@@ -206,6 +231,7 @@ static void on_event(void *arg, const struct api_event *event)
         replace(c, event->object, NULL);
         break;
     case API_SYNCED:
+        drop_remembered(c);
         c->synced = true;
         break;
     case API_BOOKMARK:
@@ -250,6 +276,7 @@ void cache_free(struct cache *c)
         free(l);
     map_done(&c->objects);
     map_done(&c->places);
+    map_done(&c->remembered);
     free(c->all.items);
     free(c);
 }

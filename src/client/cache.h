@@ -48,6 +48,12 @@ typedef void cache_change_fn(void *arg, struct cache *c, const struct object *ol
 void cache_listen(struct cache *c, cache_change_fn *changed, void (*progressed)(void *arg, struct cache *c), void *arg);
 void cache_unlisten(struct cache *c, void *arg);
 
+/*
+ * Show an object as an earlier process kept it, until the first list has come: whatever that does not name is gone then.
+ * Before the loop's first turn; the cache counts as synced only with its list.
+ */
+void cache_remember(struct cache *c, const struct object *o);
+
 const struct kind *cache_kind(const struct cache *c);
 bool cache_is_synced(const struct cache *c);
 uint64_t cache_revision(const struct cache *c); /* everything up to here has been seen */

@@ -243,6 +243,11 @@ int firewall_commit(struct firewall *f, struct error *err)
     return 0;
 }
 
+bool firewall_is_in_kernel(struct firewall *f)
+{
+    return nft_has_table(&f->nft, NFPROTO_IPV4, TABLE);
+}
+
 bool firewall_is_changed(const struct firewall *f)
 {
     return f->reload || f->batch.messages > 0;

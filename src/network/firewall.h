@@ -40,6 +40,8 @@ int firewall_set_host_ports(struct firewall *f, struct net_pod *pod, struct pod_
 
 /* One transaction with everything collected. On failure everything is sent again at the next commit. */
 int firewall_commit(struct firewall *f, struct error *err);
+/* Are the rules of Services there, whoever loaded them? Two messages, whatever their number. */
+bool firewall_is_in_kernel(struct firewall *f);
 bool firewall_is_changed(const struct firewall *f);
 /* Cheap when nobody else changed any table. True: something of ours was gone; commit now. */
 bool firewall_check(struct firewall *f);

@@ -20,6 +20,7 @@ struct firewall;
 struct dns_server;
 struct routes;
 struct reaper;
+struct knowledge;
 
 struct slice_set {
     const struct object **items; /* referenced */
@@ -41,6 +42,7 @@ struct network {
     struct reaper *reaper;
     struct firewall *firewall;
     struct dns_server *dns;
+    struct knowledge *knowledge;
     int bridge; /* index of klein0, 0 before it exists */
     uint32_t mtu;
     struct loop_timer check;     /* looks that nobody took away what is ours */
@@ -49,6 +51,8 @@ struct network {
     struct map slices_of;        /* "namespace/name" of a Service -> struct slice_set */
     unsigned checks;
     bool nodes_changed, applied_once;
+    bool remembers; /* the caches began with what an earlier process knew */
+    bool rebuilt;   /* from that, because the kernel had nothing */
     uint64_t applied_revision;
     void (*on_applied)(void *arg, uint64_t revision);
     void *on_applied_arg;
@@ -65,6 +69,14 @@ struct reaper *reaper_new(struct network *n);
 void reaper_free(struct reaper *r);                                   /* does what is gathered, blocking */
 void reaper_add_pod(struct reaper *r, const char *link, uint32_t ip); /* the link may not exist */
 void reaper_add_targets(struct reaper *r, const struct service_target *targets, size_t count); /* count > 0 */
+
+/* --- knowledge.c: what was last known of the cluster, in the state folder --------------------------------------------------- */
+struct knowledge *knowledge_new(struct network *n);
+void knowledge_free(struct knowledge *k); /* writes what is not written yet, blocking; before the caches go */
+/* Put what an earlier process knew into the caches; false: nothing usable is there. */
+bool knowledge_load(struct knowledge *k);
+void knowledge_changed(struct knowledge *k); /* written in a while, once the caches are complete */
+void knowledge_remove_file(struct knowledge *k);
 
 /* --- routes.c: ways to other nodes ------------------------------------------------------------------------------------ */
 struct routes *routes_new(struct network *n);

@@ -40,6 +40,7 @@ static void on_service(void *arg, UNUSED struct cache *c, const struct object *o
     const struct object *o = now ? now : old;
 
     dirty_service(arg, object_namespace(o), object_name(o));
+    knowledge_changed(((struct network *)arg)->knowledge);
 }
 
 static struct str slice_service(const struct object *slice)
@@ -89,6 +90,7 @@ static void on_slice(void *arg, UNUSED struct cache *c, const struct object *old
         index_slice(n, now, true);
         dirty_service(n, object_namespace(now), slice_service(now));
     }
+    knowledge_changed(n->knowledge);
 }
 
 /* Heartbeats change Nodes all the time; ways to them come from these two. */
@@ -109,6 +111,7 @@ static void on_node(void *arg, UNUSED struct cache *c, const struct object *old,
     if (old && now && same_place(old, now))
         return;
     n->nodes_changed = true;
+    knowledge_changed(n->knowledge);
     want_apply(n);
 }
 
@@ -183,6 +186,30 @@ static void forget_flows(struct network *n)
     removed->count = 0;
 }
 
+/*
+ * No list yet. What the kernel still has is newer than the file and better than half a list: it is left alone. Made from the
+ * file is what is not there: the answers of DNS, which live in this process, and after a reboot everything.
+ */
+static void apply_remembered(struct network *n)
+{
+    AUTO_ERROR struct error err = { 0 };
+
+    apply_dirty(n);
+    if (n->dns)
+        dns_server_set_complete(n->dns);
+    if (!n->rebuilt && firewall_is_in_kernel(n->firewall))
+        return;
+    apply_nodes(n);
+    if (!firewall_is_changed(n->firewall))
+        return;
+    if (firewall_commit(n->firewall, &err) < 0)
+        log_error("firewall rules not loaded, tried again by the next check", KV_ERR(&err));
+    else if (!n->rebuilt)
+        log_info("no rules were loaded: made from what was last known of the cluster, until a server answers");
+    n->rebuilt = n->rebuilt || !err.code;
+    forget_flows(n);
+}
+
 static void apply(void *arg)
 {
     struct network *n = arg;
@@ -192,7 +219,9 @@ static void apply(void *arg)
     if (!cluster_is_synced(n->cluster)) {
         if (cache_is_synced(n->nodes))
             apply_nodes(n); /* routes wait for nobody */
-        return;             /* half the Services would be worse than what the kernel still has */
+        if (n->remembers)
+            apply_remembered(n);
+        return; /* half the Services would be worse than what the kernel still has */
     }
     revision = cache_revision(n->slices);
     apply_dirty(n);
@@ -304,8 +333,20 @@ static void start_watching(struct network *n)
     cache_listen(n->nodes, on_node, on_progress, n);
     cache_listen(n->services, on_service, on_progress, n);
     cache_listen(n->slices, on_slice, on_progress, n);
+    n->remembers = knowledge_load(n->knowledge);
     loop_timer_init(&n->check, n->loop, check, n);
     loop_timer_start(&n->check, CHECK_EVERY_MS);
+}
+
+/* Our own Node as it was last seen: its pods can be attached again before a server answers. */
+static void set_remembered_cidr(struct network *n)
+{
+    AUTO_ERROR struct error err = { 0 };
+    const struct object *node = cache_get(n->nodes, STR_NONE, str_of(n->config.node_name));
+    struct str cidr = view_str_at(object_root(node), F_NODE_SPEC, F_NODE_SPEC_POD_CIDR);
+
+    if (n->remembers && cidr.n && network_set_pod_cidr(n, cidr, &err) < 0)
+        log_warn("the pod network as last known could not be set up", KV_STR("cidr", cidr), KV_ERR(&err));
 }
 
 struct network *network_start(struct loop *loop, struct env *env, struct api *api, const struct network_config *config,
@@ -319,6 +360,7 @@ struct network *network_start(struct loop *loop, struct env *env, struct api *ap
     n->apply_task = (struct loop_task){ .fn = apply, .arg = n };
     n->reaper = reaper_new(n);
     config_copy(n, config);
+    n->knowledge = knowledge_new(n);
     n->pods = pods_new(loop, config->state_folder);
     n->routes = routes_new(n);
     if (config_parse(n, config, err) < 0 || open_parts(n, err) < 0) {
@@ -327,6 +369,7 @@ struct network *network_start(struct loop *loop, struct env *env, struct api *ap
         return NULL;
     }
     start_watching(n);
+    set_remembered_cidr(n);
     return n;
 }
 
@@ -353,6 +396,7 @@ void network_stop(struct network *n)
     loop_timer_stop(&n->check);
     loop_defer_cancel(&n->apply_task);
     dns_server_free(n->dns);
+    knowledge_free(n->knowledge);
     cluster_free(n->cluster);
     reaper_free(n->reaper);
     firewall_free(n->firewall);
@@ -376,6 +420,7 @@ void network_remove_all(struct network *n)
 
     loop_timer_stop(&n->check);
     loop_defer_cancel(&n->apply_task);
+    knowledge_remove_file(n->knowledge);
     cluster_free(TAKE(n->cluster));
     dns_server_free(TAKE(n->dns));
     for (size_t i = 0; pods_next(n->pods, &i, &pod);) {
@@ -436,7 +481,7 @@ int network_set_pod_cidr(struct network *n, struct str cidr, struct error *err)
         n->dns = dns_server_new(n->loop, n->env, n->config.cluster_domain, n->dns_ip, n->config.upstream_dns, &dns);
         if (!n->dns)
             log_error("cluster DNS not started", KV_ERR(&dns));
-        else if (n->applied_once) /* Services are known already: look at them once more */
+        else if (n->applied_once || n->remembers) /* Services are known already: look at them once more */
             for (size_t i = 0; i < cache_all(n->services).count; i++)
                 on_service(n, n->services, NULL, cache_all(n->services).items[i]);
     }

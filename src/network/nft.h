@@ -108,6 +108,8 @@ void x_destination_in(struct nftnl_rule *r, uint32_t ip, uint32_t mask, bool inv
 
 int nft_generation(struct nft *n, uint32_t *ret,
                    struct error *err); /* grows with every commit of anybody in this namespace */
+/* False only when the kernel says so. */
+bool nft_has_table(struct nft *n, uint8_t family, const char *table);
 int nft_count(struct nft *n, uint8_t family, const char *table, struct nft_counts *ret, struct error *err);
 
 #endif

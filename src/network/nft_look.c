@@ -147,3 +147,18 @@ int nft_count(struct nft *n, uint8_t family, const char *table, struct nft_count
     }
     return 0;
 }
+
+static int ignore(UNUSED const struct nlmsghdr *h, UNUSED void *arg)
+{
+    return MNL_CB_OK;
+}
+
+bool nft_has_table(struct nft *n, uint8_t family, const char *table)
+{
+    AUTO_ERROR struct error err = { 0 };
+    char request[256];
+    struct nlmsghdr *h = nftnl_nlmsg_build_hdr(request, NFT_MSG_GETTABLE, family, NLM_F_ACK, ++n->seq | 1u << 31);
+
+    mnl_attr_put_strz(h, NFTA_TABLE_NAME, table);
+    return ask(n, h, ignore, NULL, &err) == 0 || err.sys != ENOENT;
+}

@@ -153,10 +153,9 @@ struct lab_node *lab_node_stopped(int zone, int number)
     return n;
 }
 
-void lab_node_start(struct lab_node *n, int cidr)
+static void start(struct lab_node *n, bool pods)
 {
     AUTO_ERROR struct error err = { 0 };
-    char text[32];
     struct network_config config = { .node_name = n->name,
                                      .zone = "near",
                                      .node_address = n->address,
@@ -166,12 +165,25 @@ void lab_node_start(struct lab_node *n, int cidr)
                                      .dns_service_address = "10.96.0.10",
                                      .cluster_cidr = "10.244.0.0/16",
                                      .upstream_dns = "10.9.1.1:5353",
-                                     .pods = cidr >= 0 };
+                                     .pods = pods };
 
     lab_enter(n->netns);
     n->api = lab_api();
     n->network = network_start(n->loop, env_system(), n->api, &config, &err);
     ASSERT_OK(n->network, &err);
+}
+
+void lab_node_start_away(struct lab_node *n)
+{
+    start(n, true);
+}
+
+void lab_node_start(struct lab_node *n, int cidr)
+{
+    AUTO_ERROR struct error err = { 0 };
+    char text[32];
+
+    start(n, cidr >= 0);
     snprintf(text, sizeof(text), "10.244.%d.0/24", cidr);
     if (cidr >= 0)
         ASSERT_OK(network_set_pod_cidr(n->network, str_of(text), &err), &err);

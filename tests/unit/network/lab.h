@@ -30,7 +30,8 @@ struct lab_node {
 struct lab_node *lab_node(int zone, int number, int cidr);
 struct lab_node *lab_node_stopped(int zone, int number); /* the machine without the agent */
 void lab_node_start(struct lab_node *n, int cidr);
-void lab_node_stop(struct lab_node *n); /* the agent, not the machine */
+void lab_node_start_away(struct lab_node *n); /* no server tells the pod CIDR */
+void lab_node_stop(struct lab_node *n);       /* the agent, not the machine */
 void lab_node_free(struct lab_node *n);
 void lab_turn(struct lab_node *n, int64_t ms); /* run the agent's loop so long */
 #define LAB_UNTIL(n, condition, deadline_ms)                                                                           \

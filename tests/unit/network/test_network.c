@@ -432,7 +432,6 @@ TEST("traffic goes on while the agent is away, and after it came back")
     lab_node_start(n, 1);
     lab_turn(n, 20);
     ASSERT_STR(lab_ask(client, LAB_TCP, SERVICE, 80, NULL), "first 10.244.1.3"); /* no list yet: the old rules hold */
-    ASSERT_STR(lab_dns(n, client, LAB_UDP, DNS, DNS_A, "web.default.svc.cluster.local"), "ERROR");
     lab_enter(n->netns);
     ASSERT_OK(network_attach(n->network, STR("1"), lab_path(pod_1), one, NULL), NULL);
     ASSERT_OK(network_attach(n->network, STR("2"), lab_path(client), ip, NULL), NULL);
