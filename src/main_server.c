@@ -40,6 +40,8 @@ static const struct option_row options[] = {
     { "backup-identity-file", "FILE", NULL, "of ssh, for rsync://" },
     { "backup-known-hosts-file", "FILE", NULL, "of ssh, for rsync://" },
     { "to", "etcd|sqlite", NULL, "with `migrate`: the kind of store to which the state of a stopped server moves" },
+    { "refuse-old-reads", NULL, NULL,
+      "cut off from the majority of the servers: refuse reads instead of answering with a warning" },
     { "no-control", NULL, NULL,
       "show the state and change nothing: no controllers, no writes (to look at a restored backup)" },
     { "address-file", "FILE", NULL, "write the address of the API here when it listens" },
@@ -176,6 +178,7 @@ static int run(const struct args *a, struct error *err)
         .requests_max = (int)requests,
         .mutating_requests_max = (int)mutating,
         .no_anonymous = str_is(str_of(arg(a, "anonymous")), "no"),
+        .refuse_old_reads = arg_given(a, "refuse-old-reads"),
         .no_control = arg_given(a, "no-control"),
         .servers = servers,
     };
