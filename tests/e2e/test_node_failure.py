@@ -183,6 +183,36 @@ def test_control_plane_away(whole, space):
     assert alive(pid) and restarts(space, "db-0") == 0
 
 
+def resolves(node, name):
+    """The answer of the node's own DNS; None when it has none."""
+    code = ("import socket, struct; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1); "
+            f"q = b''.join(bytes([len(l)]) + l.encode() for l in {name!r}.split('.')) + b'\\0'; "
+            "s.sendto(struct.pack('>6H', 7, 256, 1, 0, 0, 0) + q + struct.pack('>2H', 1, 1), ('10.96.0.10', 53)); "
+            "a = s.recv(512); print(socket.inet_ntoa(a[-4:]) if a[3] & 15 == 0 and a[7] else '')")
+    try:
+        return in_node(node, "python3", "-c", code).strip()
+    except AssertionError:
+        return None
+
+
+def test_agent_starts_without_a_server(whole, space):
+    """An agent that begins while no server answers knows Services and addresses as its predecessor did."""
+    space.apply(web(whole, replicas=2), service("web"))
+    space("rollout", "status", "deployment/web", "--timeout=40s", timeout_s=45)
+    address = space("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
+    name = f"web.{space('get', 'service', 'web', '-o', 'jsonpath={.metadata.namespace}')}.svc.cluster.local"
+    node = whole.node("node-b1")
+    wait_for("DNS answers", lambda: resolves(node, name) == address, 10)
+    holds_for("it is written down within a second or two", lambda: resolves(node, name) == address, 3)
+    with Paused(whole.read_status()["serverPid"]):
+        kill(node["agentPid"])
+        wait_for("another agent", lambda: whole.node("node-b1")["agentPid"] not in (0, node["agentPid"]))
+        wait_for("DNS answers without a server", lambda: resolves(node, name) == address, 10)
+        in_node(node, "curl", "-sf", "-m", "3", "-o", "/dev/null", f"http://{address}/")
+    wait_for("all nodes are Ready", lambda: all(one["ready"] for one in whole.read_status()["nodes"]), 30)
+    assert resolves(node, name) == address
+
+
 def sleeping(node, command):
     return next((pid for pid, line in descendants(node["initPid"]).items() if line == command), None)
 
