@@ -14,8 +14,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define NAME_PREFIX     "prove-write-"
-#define LINE_MAX_BYTES  (64 * KIB)
+#define NAME_PREFIX "prove-write-"
+#define LINE_MAX_BYTES                                                                                                 \
+    (16 * MIB) /* others write large objects into the namespace, too: each is one line of the watch */
 #define LIST_MAX_BYTES  (256 * MIB)
 #define RECONNECT_MS    50
 #define DRAIN_MS        (PROBE_LIMIT_US / 1000 + 500)

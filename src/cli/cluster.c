@@ -202,6 +202,7 @@ int cluster_save(const struct cluster_record *c, struct error *err)
     AUTO_FREE char *folder = cluster_run_path(c, "");
     AUTO_FREE char *path = cluster_run_path(c, "cluster.json");
     struct value *o = value_object(&a), *nodes = value_array(&a), *servers = value_array(&a);
+    struct value *mirrors = value_array(&a);
 
     put_text(&a, o, "name", c->name);
     put_number(&a, o, "number", c->number);
@@ -217,6 +218,9 @@ int cluster_save(const struct cluster_record *c, struct error *err)
     for (int i = 0; i < c->nodes_count; i++)
         value_append(&a, nodes, machine_value(&a, &c->nodes[i]));
     value_put_str(&a, o, STR("nodes"), nodes);
+    for (int i = 0; i < c->mirrors_count; i++)
+        value_append(&a, mirrors, value_str(&a, str_of(c->mirrors[i])));
+    value_put_str(&a, o, STR("mirrors"), mirrors);
     value_write(&text, o);
     if (file_mkdirs(folder, 0755, err) < 0)
         return -1;
@@ -263,7 +267,7 @@ int cluster_load(const char *name, struct cluster_record *c, bool *ret_found, st
     if (!o)
         return error_context(err, "read '%s'", path);
     struct view root = object_root(o);
-    struct view_iter it = { 0 }, server = { 0 };
+    struct view_iter it = { 0 }, server = { 0 }, mirror = { 0 };
     c->number = (int)read_number(root, "number");
     c->zones = (int)read_number(root, "zones");
     c->nodes_per_zone = (int)read_number(root, "nodesPerZone");
@@ -275,6 +279,8 @@ int cluster_load(const char *name, struct cluster_record *c, bool *ret_found, st
         read_machine(server.value, &c->servers[c->servers_count++]);
     while (view_next(view_get_str(root, STR("nodes")), &it) && c->nodes_count < CLUSTER_NODES_MAX)
         read_machine(it.value, &c->nodes[c->nodes_count++]);
+    while (view_next(view_get_str(root, STR("mirrors")), &mirror) && c->mirrors_count < CLUSTER_MIRRORS_MAX)
+        snprintf(c->mirrors[c->mirrors_count++], sizeof(c->mirrors[0]), "%.*s", STR_ARG(view_str(mirror.value)));
     object_unref(o);
     *ret_found = true;
     return 0;

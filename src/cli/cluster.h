@@ -22,6 +22,7 @@
 #define CLUSTER_NODES_MAX   64
 #define CLUSTER_ZONES_MAX   16
 #define CLUSTER_SERVERS_MAX 7
+#define CLUSTER_MIRRORS_MAX 16
 
 #define CLUSTER_POD_CIDR     "10.244.0.0/16"
 #define CLUSTER_SERVICE_CIDR "10.96.0.0/16"
@@ -47,7 +48,9 @@ struct cluster_record {
     int servers_count; /* 0: one server, on the edge */
     struct machine nodes[CLUSTER_NODES_MAX];
     int nodes_count;
-    char kubeconfig[256]; /* where else it was written; "" */
+    char kubeconfig[256];                   /* where else it was written; "" */
+    char mirrors[CLUSTER_MIRRORS_MAX][256]; /* HOST=URL: where nodes pull images from, also those made again */
+    int mirrors_count;
 };
 
 int cluster_name_check(const char *name, struct error *err); /* DNS label, at most CLUSTER_NAME_MAX */

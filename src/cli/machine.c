@@ -348,8 +348,8 @@ int machine_start_node(struct cluster_record *c, struct machine *node, const str
     spec_option(&s, "--zone", "%s", node->zone);
     /* The cluster's own registry speaks plain HTTP on a link that never leaves this machine. */
     spec_option(&s, "--mirror", "%s:%d=http://%s:%d", edge, CLUSTER_REGISTRY_PORT, edge, CLUSTER_REGISTRY_PORT);
-    for (int i = 0; i < settings->mirrors_count; i++)
-        spec_option(&s, "--mirror", "%s", settings->mirrors[i]);
+    for (int i = 0; i < c->mirrors_count; i++)
+        spec_option(&s, "--mirror", "%s", c->mirrors[i]);
     result = start_init(c, node, settings->program, &s, ret_ready_fd, err);
     arena_done(&s.arena);
     return result;

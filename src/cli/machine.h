@@ -4,12 +4,8 @@
 
 #include "cli/cluster.h"
 
-#define MIRRORS_MAX 16
-
 struct machine_settings {
-    const char *program;              /* absolute path of klein */
-    const char *mirrors[MIRRORS_MAX]; /* HOST=URL */
-    int mirrors_count;
+    const char *program; /* absolute path of klein */
 };
 
 /* Write the spec and start the init; *ret_ready_fd is to be written one byte when the links are there, and closed. */

@@ -59,6 +59,12 @@ struct sample_seen {
 };
 int prove_look(struct prove *p, struct sample_seen *ret, struct error *err);
 
+/* --- prove_upgrade.c: every machine of the cluster to another program, by `klein upgrade` --- */
+/* *ret_before: the program the cluster runs; *ret_other: a copy of it that counts as another one. Both heap. */
+int prove_other_program(const struct prove *p, char **ret_other, char **ret_before, struct error *err);
+int prove_upgrade_to(const struct prove *p, const char *program, struct error *err);
+void prove_program_forget(const char *other);
+
 /* --- prove_fault.c --- */
 void prove_fault(struct prove *p, const struct catalogue_row *row, struct fault_result *r);
 

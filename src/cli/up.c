@@ -58,28 +58,31 @@ static int own_program(char to[4096], struct error *err)
     return 0;
 }
 
-static int read_settings(const struct args *a, struct machine_settings *s, struct error *err)
+/* Nodes that are made again later get them, too, so they are checked before anything is made and kept in the record. */
+static int check_mirrors(const struct args *a, struct error *err)
 {
-    static char program[4096];
-
-    if (own_program(program, err) < 0)
-        return -1;
-    s->program = program;
+    if (arg_count(a, "mirror") > CLUSTER_MIRRORS_MAX)
+        return fail(err, ERR_BAD_REQUEST, "at most %d mirrors", CLUSTER_MIRRORS_MAX);
     for (int i = 0; i < arg_count(a, "mirror"); i++) {
         const char *mirror = arg_nth(a, "mirror", i);
         struct str url = str_of(mirror), host;
         if (!str_cut(&url, '=', &host) || !host.n ||
-            !(str_starts(url, STR("http://")) || str_starts(url, STR("https://")))) {
-            fail(err, ERR_BAD_REQUEST, "--mirror must be HOST=URL with a http or https URL, not '%s'", mirror);
-            return EXIT_USAGE;
-        }
-        if (s->mirrors_count == MIRRORS_MAX) {
-            fail(err, ERR_BAD_REQUEST, "at most %d mirrors", MIRRORS_MAX);
-            return EXIT_USAGE;
-        }
-        s->mirrors[s->mirrors_count++] = mirror;
+            !(str_starts(url, STR("http://")) || str_starts(url, STR("https://"))))
+            return fail(err, ERR_BAD_REQUEST, "--mirror must be HOST=URL with a http or https URL, not '%s'", mirror);
+        if (strlen(mirror) >= sizeof(((struct cluster_record *)NULL)->mirrors[0]))
+            return fail(err, ERR_BAD_REQUEST, "--mirror '%s' is longer than 255 bytes", mirror);
     }
     return 0;
+}
+
+/* Given anew they replace those of before, for every node that is made from now on. */
+static void take_mirrors(const struct args *a, struct cluster_record *c)
+{
+    if (!arg_count(a, "mirror"))
+        return;
+    c->mirrors_count = 0;
+    for (int i = 0; i < arg_count(a, "mirror"); i++)
+        snprintf(c->mirrors[c->mirrors_count++], sizeof(c->mirrors[0]), "%s", arg_nth(a, "mirror", i));
 }
 
 /* The last lines of a log, for a start that failed. */
@@ -332,8 +335,8 @@ static int read_disk_size(const char *text, int64_t *ret_mib, struct error *err)
     if (!text)
         return 0;
     if (!(str_ends(number, STR("M")) || factor > 1) || !str_to_i64(str_part(number, 0, number.n - 1), ret_mib) ||
-        *ret_mib <= 0 || *ret_mib > 16384 || (*ret_mib *= factor) < 256 || *ret_mib > 16384)
-        return fail(err, ERR_BAD_REQUEST, "--disk-size must be a size from 256M to 16G, not '%s'", text);
+        *ret_mib <= 0 || *ret_mib > 16384 || (*ret_mib *= factor) < 512 || *ret_mib > 16384)
+        return fail(err, ERR_BAD_REQUEST, "--disk-size must be a size from 512M to 16G, not '%s'", text);
     return 0;
 }
 
@@ -403,8 +406,8 @@ static int run(const struct args *a, struct error *err)
     struct machine_settings settings = { 0 };
     struct cluster_record c;
     struct cluster_shape shape;
+    static char program[4096];
     bool found;
-    int rc;
 
     began_ms = time_monotonic_ms();
     if (a->words_count || cluster_name_check(name, err) < 0 || read_shape(a, &shape, err)) {
@@ -412,9 +415,8 @@ static int run(const struct args *a, struct error *err)
             fail(err, ERR_BAD_REQUEST, "unexpected argument '%s'", a->words[0]);
         return EXIT_USAGE;
     }
-    rc = read_settings(a, &settings, err);
-    if (rc)
-        return rc;
+    if (check_mirrors(a, err) < 0)
+        return EXIT_USAGE;
     if (geteuid() != 0)
         return fail(err, ERR_FORBIDDEN, "`klein up` makes namespaces and must run as root");
     AUTO_FD int lock = cluster_lock(name, err);
@@ -425,6 +427,12 @@ static int run(const struct args *a, struct error *err)
     if (!found && make_record(&c, name, &shape, err) < 0)
         return -1;
     if (found && cluster_undo_orphans(&c, err) < 0)
+        return -1;
+    if (own_program(program, err) < 0)
+        return -1;
+    settings.program = program;
+    take_mirrors(a, &c);
+    if (cluster_save(&c, err) < 0)
         return -1;
     progress(found ? "cluster '%s' exists, starting what is missing" : "making cluster '%s'", name);
     if (bring_up(&c, &settings, kubeconfig, err) < 0)

@@ -7,8 +7,9 @@
 
 #include <stdlib.h>
 
-#define TICK_MS  100
-#define PAUSE_MS 700 /* a round that comes so late was a pause of ours */
+#define TICK_MS      100
+#define PAUSE_MS     700  /* a round that comes so late was a pause of ours */
+#define WORD_LATE_MS 1250 /* a server that lives says something every second */
 
 struct nodes_watch {
     struct list link;
@@ -42,11 +43,26 @@ static int64_t heard_ms(const struct node *n)
     return latest;
 }
 
+/*
+ * A server that lives says something every second. One that is late with that and called a node alive which we heard ourselves until
+ * then may be gone together with it (a zone): no reason to send requests there. A node that only that server heard needs the time to come
+ * to another.
+ */
+static bool calls_alive(const struct node *n, size_t slot)
+{
+    int64_t said_ms = n->nodes->slot_heard_ms[slot];
+
+    if (!counts(n, slot) || n->words[slot].silent)
+        return false;
+    return loop_now_ms(n->nodes->loop) - said_ms <= WORD_LATE_MS ||
+           node_heard_first_hand_ms(n) < said_ms - TUNNEL_SILENT_MS;
+}
+
 static bool is_silent(const struct node *n)
 {
     bool silent = n->silent;
     for (size_t i = 0; i < NODES_SERVERS_MAX; i++)
-        silent = silent && !(counts(n, i) && !n->words[i].silent);
+        silent = silent && !calls_alive(n, i);
     return silent && n->nodes->settled;
 }
 

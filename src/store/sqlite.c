@@ -111,7 +111,7 @@ static int request_execute(struct engine *e, struct request *r)
 
     switch (r->type) {
     case REQUEST_WRITE:
-        if (r->write.type == STORE_PUT && atomic_load(&e->read_only))
+        if (r->write.type == STORE_PUT && !r->write.makes_room && atomic_load(&e->read_only))
             return fail(
                 &r->err, ERR_UNAVAILABLE,
                 "the disk of the data folder is almost full: the change was not made; free space and try again");

@@ -54,6 +54,7 @@ struct store_write {
     struct str expect_value; /* STORE_EXPECT_VALUE; borrowed until done */
     struct str guard_key;    /* optional second compare in the same transaction: */
     uint64_t guard_revision; /*   guard_key must have this revision (a leader's epoch) */
+    bool makes_room;         /* a put on the way to a deletion: taken also while the disk is almost full */
     void *cookie;
 };
 

@@ -302,6 +302,7 @@ def test_a_full_disk(small_disk):
         one.start()
         api = one.admin()
         api.made(MAPS, configmap("before", a="1"))
+        api.made("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "going"}})
         filler = small_disk / "filler"
         space = os.statvfs(small_disk)
         with open(filler, "wb") as file:
@@ -311,6 +312,8 @@ def test_a_full_disk(small_disk):
         assert "almost full" in items_of(api)[0]["store"]["error"]
         assert api.get("/readyz").code == 500 and api.get("/livez").code == 200
         assert api.delete(f"{MAPS}/before").code == 200
+        assert api.delete("/api/v1/namespaces/going").code == 200  # a deletion in steps, each of them a put
+        wait_for("the namespace is gone", lambda: api.get("/api/v1/namespaces/going").code == 404)
         filler.unlink()
         wait_for("writes are accepted", lambda: api.post(MAPS, configmap("after")).code == 201)
         assert api.get("/readyz").code == 200
