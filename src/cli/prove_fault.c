@@ -220,8 +220,9 @@ static bool all_is_well(struct running *f)
     bool kept =
         f->row->pick == PICK_WRITER_NODE && f->r->undone_us && f->seen->writer.ready; /* it was never replaced */
 
-    return look_and_note(f) && (f->r->ready_us || kept) && f->seen->ready >= f->p->pods_wanted &&
-           f->seen->endpoints_count >= f->p->pods_wanted && nodes_are_ready(f->p) && servers_are_ready(f->p);
+    return look_and_note(f) && (f->r->ready_us || kept || f->row->ready_ms == NOT_ASKED) &&
+           f->seen->ready >= f->p->pods_wanted && f->seen->endpoints_count >= f->p->pods_wanted &&
+           nodes_are_ready(f->p) && servers_are_ready(f->p);
 }
 
 static void wait_until_well(struct running *f)
