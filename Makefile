@@ -65,9 +65,10 @@ sim: build/sim/build.ninja  ## simulated lives from seeds: make sim SEEDS=1000 F
 	@build/sim/tests/sim/sim --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS) $(if $(MUTANT),--mutant $(MUTANT))
 
 crash: build/sim/build.ninja  ## kill -9 at every named point of the write path, and of etcd at any moment: make crash RUNS=3000 DEATHS=50
-	@ninja -C build/sim -j $(JOBS) --quiet tests/crash/crash_sqlite tests/crash/crash_etcd
+	@ninja -C build/sim -j $(JOBS) --quiet tests/crash/crash_sqlite tests/crash/crash_etcd tests/crash/crash_etcd_points
 	@build/sim/tests/crash/crash_sqlite --runs $(RUNS)
 	@KLEIN_CRASH_RUNS=$(DEATHS) build/sim/tests/crash/crash_etcd
+	@KLEIN_CRASH_RUNS=$(DEATHS) build/sim/tests/crash/crash_etcd_points
 
 check: $(STAMPS)/packages  ## layers, format, banned calls, sizes, links: what a machine can review
 	@scripts/check
