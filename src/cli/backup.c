@@ -314,7 +314,7 @@ static int run(const struct args *a, struct error *err)
     m.target = place_target(a, "to", err);
     if (!m.target)
         return EXIT_USAGE;
-    m.data = place_data(a, err);
+    m.data = place_data_with_keys(a, err);
     if (m.data && place_passphrase(a, &m.passphrase, err) == 0 && (m.work = place_work(a, err))) {
         m.seal = arg(a, "passphrase-file") ? &m.passphrase : NULL;
         result = !*word                            ? run_make(&m, err)

@@ -41,6 +41,20 @@ char *place_data(const struct args *a, struct error *err)
     return path;
 }
 
+/* Keys and the certificate to ask with are the same on every server: any that has them will do. */
+char *place_data_with_keys(const struct args *a, struct error *err)
+{
+    struct cluster_record c;
+
+    if (!arg(a, "name"))
+        return xstrdup(arg(a, "data"));
+    if (load(arg(a, "name"), &c, err) < 0)
+        return NULL;
+    char *path = cluster_pki_path(&c);
+    path[strlen(path) - strlen("/pki")] = '\0';
+    return path;
+}
+
 char *place_url(const struct args *a)
 {
     struct cluster_record c;

@@ -19,7 +19,8 @@
 #define BACKUP_FOLDER "/var/backups/klein"
 
 char *place_data(const struct args *a, struct error *err); /* heap: DATA of the server on this machine; NULL with err */
-char *place_url(const struct args *a);                     /* heap: of its API */
+char *place_data_with_keys(const struct args *a, struct error *err); /* the same, of a server whose keys are there */
+char *place_url(const struct args *a);                               /* heap: of its API */
 struct target *place_target(const struct args *a, const char *option, struct error *err);
 /* 0 also without --passphrase-file: then nothing is set. */
 int place_passphrase(const struct args *a, struct secret *ret, struct error *err);
