@@ -5,6 +5,7 @@
  *     KLEIN_CRASH_RUNS=50 crash_etcd_points
  */
 #include "base/crash_point.h"
+#include "base/log.h"
 #include "etcd_cluster.h"
 #include "history.h"
 #include "store/etcd.h"
@@ -244,6 +245,7 @@ TEST("a server dies at each point of its way to etcd: what it was told is there,
     if (text && str_to_u64(str_of(text), &wanted))
         runs = MAX(wanted, (uint64_t)ARRAY_SIZE(points));
     env_sim_init(&chance, test_seed(), 0);
+    log_set_level(LOG_WARN);
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ASSERT(shared != MAP_FAILED);
     etcd_cluster_start(&cluster, 1, NULL);
