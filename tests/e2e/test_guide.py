@@ -180,7 +180,8 @@ def test_a_machine_is_replaced(followed, machines, tmp_path):
     for kind, step in (("klein token --for-server", "--join"), ("klein token", "KLEIN_AGENT")):
         token = one.run(kind).strip()
         for names, lines in blocks():
-            if "three" in names and (step in lines or (step == "--join" and "install" in lines) or "join-token" in lines):
+            if "three" in names and (
+                    step in lines or ("install" if step == "--join" else "join-token") in lines):
                 machines["three"].run(of_this_test(lines, token), timeout_s=90)
     wait_for("three servers again", lambda: [item["ready"] for item in json.loads(
         kubectl(one, "get", "--raw", "/klein/v1/servers"))["items"]] == [True] * 3, 30)
