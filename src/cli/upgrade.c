@@ -360,11 +360,13 @@ static int run(const struct args *a, struct error *err)
         return EXIT_USAGE;
     if (geteuid() != 0)
         return fail(err, ERR_FORBIDDEN, "`klein upgrade` restarts processes of the cluster and must run as root");
+    if (cluster_load(name, &c, &found, err) < 0)
+        return -1;
+    if (!found) /* told before the lock is taken: its file would stay */
+        return fail(err, ERR_NOT_FOUND, "there is no cluster '%s' on this machine", name);
     AUTO_FD int lock = cluster_lock(name, err);
     if (lock < 0 || cluster_load(name, &c, &found, err) < 0)
         return -1;
-    if (!found)
-        return fail(err, ERR_NOT_FOUND, "there is no cluster '%s' on this machine", name);
     if (remote_open_cluster(&remote, &c, err) < 0)
         return -1;
     int result = upgrade(a, &c, &remote, timeout_s * SECOND_MS, err);
