@@ -22,4 +22,7 @@ int cluster_set_others_aside(const struct cluster_record *c, const struct machin
 int cluster_server_command(const char *verb, const char *folder, const char *to, const char *address,
                            struct error *err);
 
+/* Become `klein up --name NAME`, which starts what the record names and waits for it. Returns only on failure: -1. */
+int cluster_go_on_with_up(const char *name, struct error *err);
+
 #endif

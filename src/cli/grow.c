@@ -7,7 +7,7 @@
  */
 #include "base/file.h"
 #include "base/time.h"
-#include "cli/cluster.h"
+#include "cli/cluster_data.h"
 #include "cli/commands.h"
 #include "cli/run.h"
 #include "cli/shrink.h"
@@ -84,9 +84,7 @@ static int run(const struct args *a, struct error *err)
         return -1;
     cleanup_fd(&lock);
     lock = -1;
-    const char *const argv[] = { "klein", "up", "--name", name, NULL };
-    execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
-    return fail_sys(err, errno, "start `klein up --name %s`, which does the rest", name);
+    return cluster_go_on_with_up(name, err);
 }
 
 const struct subcommand command_grow = {

@@ -89,9 +89,7 @@ static int run(const struct args *a, struct error *err)
         return -1;
     cleanup_fd(&lock);
     lock = -1;
-    const char *const argv[] = { "klein", "up", "--name", name, NULL };
-    execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
-    return fail_sys(err, errno, "start `klein up --name %s`, which does the rest", name);
+    return cluster_go_on_with_up(name, err);
 }
 
 const struct subcommand command_recover = {

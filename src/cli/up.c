@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/links.h"
 #include "cli/machine.h"
+#include "cli/progress.h"
 #include "cli/remote.h"
 #include "cli/run.h"
 #include "cli/up_servers.h"
@@ -32,21 +33,6 @@ static const struct option_row options[] = {
     { "mirror", "HOST=URL", NULL, "pull images of HOST from the registry at URL", .repeated = true },
     { 0 },
 };
-
-static int64_t began_ms;
-
-static void progress(const char *format, ...) PRINTF(1, 2);
-static void progress(const char *format, ...)
-{
-    va_list args;
-
-    printf("%6.2f s  ", (double)(time_monotonic_ms() - began_ms) / 1000);
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    putchar('\n');
-    fflush(stdout);
-}
 
 static int own_program(char to[4096], struct error *err)
 {
@@ -392,7 +378,7 @@ int cluster_repair(const char *name, struct error *err)
     struct cluster_record c;
     bool found;
 
-    began_ms = time_monotonic_ms();
+    progress_begin();
     AUTO_FD int lock = cluster_lock(name, err);
     if (lock < 0 || own_program(program, err) < 0 || cluster_load(name, &c, &found, err) < 0)
         return -1;
@@ -409,7 +395,7 @@ static int run(const struct args *a, struct error *err)
     static char program[4096];
     bool found;
 
-    began_ms = time_monotonic_ms();
+    progress_begin();
     if (a->words_count || cluster_name_check(name, err) < 0 || read_shape(a, &shape, err)) {
         if (a->words_count)
             fail(err, ERR_BAD_REQUEST, "unexpected argument '%s'", a->words[0]);

@@ -8,6 +8,7 @@
 #include "base/time.h"
 #include "cli/commands.h"
 #include "cli/program.h"
+#include "cli/progress.h"
 #include "cli/remote.h"
 #include "cli/run.h"
 #include "cli/upgrade.h"
@@ -24,7 +25,6 @@
 #define STOP_LIMIT_MS (15 * SECOND_MS) /* after SIGTERM; then SIGKILL */
 #define STABLE_MS     1500             /* healthy without a break before the next machine's turn */
 #define CALL_LIMIT_MS 2000
-#define PODS_PER_NODE 1000
 
 static const struct option_row options[] = {
     { "name", "NAME", "klein", "the cluster's name" },
@@ -33,21 +33,6 @@ static const struct option_row options[] = {
     { "timeout", "SECONDS", "30", "how long a machine may take to be healthy again" },
     { 0 },
 };
-
-static int64_t began_ms;
-
-static void progress(const char *format, ...) PRINTF(1, 2);
-static void progress(const char *format, ...)
-{
-    va_list args;
-
-    printf("%6.2f s  ", (double)(time_monotonic_ms() - began_ms) / 1000);
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    putchar('\n');
-    fflush(stdout);
-}
 
 /* --- what runs where ------------------------------------------------------------------------------------------------ */
 
@@ -354,7 +339,7 @@ static int run(const struct args *a, struct error *err)
     int64_t timeout_s;
     bool found;
 
-    began_ms = time_monotonic_ms();
+    progress_begin();
     if (args_no_words(a, err) < 0 || cluster_name_check(name, err) < 0 ||
         arg_number(a, "timeout", 1, 3600, &timeout_s, err) < 0)
         return EXIT_USAGE;
