@@ -153,7 +153,8 @@ def measure(cluster, kills):
     gaps = []
     for number in range(kills):
         wait_for("three healthy servers", lambda: servers_ready(cluster), 60)
-        time.sleep(0.5)
+        written = len(writer.times)
+        wait_for("writes go on steadily", lambda: len(writer.times) > written + 20)
         gaps.append(writer.next_after(kill_leader(cluster, "leader" if number % 2 else "storeLeader")) * 1000)
     wait_for("three healthy servers", lambda: servers_ready(cluster), 60)
     writer.ended.set()

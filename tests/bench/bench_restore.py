@@ -16,6 +16,12 @@ import tempfile
 import threading
 import time
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
+sys.dont_write_bytecode = True
+
+from lib.wait import wait_for  # noqa: E402
+
 OBJECT_BYTES = 100_000
 
 
@@ -47,6 +53,11 @@ def fill(folder, port, count):
         thread.join()
 
 
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def main():
     klein, megabytes = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1000
     folder, port = tempfile.mkdtemp(prefix="klein-bench-", dir="/var/tmp"), free_port()
@@ -54,9 +65,7 @@ def main():
         server = subprocess.Popen([klein, "server", "--data", f"{folder}/data", "--listen", f"127.0.0.1:{port}"], stdout=log,
                                   stderr=log)
     try:
-        while not os.path.exists(f"{folder}/data/admin.kubeconfig"):
-            time.sleep(0.05)
-        time.sleep(0.5)
+        wait_for("the server is ready", lambda: b" server ready " in read(f"{folder}/log"), 30)
         fill(folder, port, megabytes * 1_000_000 // OBJECT_BYTES)
         made = json.loads(subprocess.run([klein, "backup", "--data", f"{folder}/data", "--server", f"https://127.0.0.1:{port}",
                                           "--to", f"{folder}/backups", "--work", folder, "--without-keys", "--output", "json"],

@@ -1,5 +1,5 @@
 /* Pods, nodes and Services with real packets, in namespaces of the test's own. */
-#include "lab.h"
+#include "lab_test.h"
 
 #include "network/nft.h"
 #include "wire/dns.h"
@@ -7,37 +7,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
-
-/* Leave the machine's namespace before anything else happens. */
-__attribute__((constructor)) static void leave(void)
-{
-    if (unshare(CLONE_NEWNET) < 0) {
-        perror("these tests make network namespaces and need root");
-        exit(77);
-    }
-}
-
-#define SERVICE "10.96.0.80"
-
-static void ready(struct lab_node *n)
-{
-    lab_synced(n->api);
-    LAB_UNTIL(n, network_is_ready(n->network), 2000);
-}
-
-static void applied(struct lab_node *n)
-{
-    uint64_t wanted = lab_revision();
-
-    lab_bookmark(n->api, "EndpointSlice");
-    LAB_UNTIL(n, network_applied_revision(n->network) > wanted, 2000);
-}
-
-static void endpoints(struct lab_node *n, const char *service, const char *protocol, const char *a, const char *b)
-{
-    lab_say_endpoints(n->api, service, protocol, (const char *const[]){ a, a ? b : NULL, NULL });
-    applied(n);
-}
 
 static bool answers(const char *answer) /* a name and an address came back */
 {
